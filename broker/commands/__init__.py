@@ -1,0 +1,1 @@
+"""One module a command group; a command parses, calls one function and prints."""
