@@ -180,7 +180,9 @@ class Phase(StrEnum):
 class Asset(Record, frozen=True):
     """Anything that injects or draws power; `p_kw`, `q_kvar` > 0 feed the grid.
 
-    With a profile, power at a time is the nominal value times the profile; without, it is constant.
+    With a profile, power at a time is `p_base_kw` times the profile; without, it is constant. That
+    base is the nominal value unless `p_profile_kw` says otherwise: a battery that is idle at nominal
+    power still has a recorded operation. The same holds for Q.
     The `z_` and `i_` shares are the constant-impedance and constant-current parts of P and Q at
     nominal voltage; the rest is constant power.
     """
@@ -193,12 +195,24 @@ class Asset(Record, frozen=True):
     phase: Phase = Phase.ABC
     p_profile: str = ""
     q_profile: str = ""
+    p_profile_kw: Real | None = None
+    q_profile_kvar: Real | None = None
     rating_kva: Magnitude | None = None
     energy_kwh: Magnitude | None = None
     z_p: Share = 0.0
     i_p: Share = 0.0
     z_q: Share = 0.0
     i_q: Share = 0.0
+
+    @property
+    def p_base_kw(self) -> float:
+        """Active power that a profile value of 1 stands for, in kW."""
+        return self.p_kw if self.p_profile_kw is None else self.p_profile_kw
+
+    @property
+    def q_base_kvar(self) -> float:
+        """Reactive power that a profile value of 1 stands for, in kvar."""
+        return self.q_kvar if self.q_profile_kvar is None else self.q_profile_kvar
 
 
 class Customer(Record, frozen=True):
