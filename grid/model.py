@@ -181,7 +181,7 @@ class Asset(Record, frozen=True):
     """Anything that injects or draws power; `p_kw`, `q_kvar` > 0 feed the grid.
 
     With a profile, power at a time is `p_base_kw` times the profile; without, it is constant. That
-    base is the nominal value unless `p_profile_kw` says otherwise: a battery that is idle at nominal
+    base is the nominal value unless `p_profile_kw` says otherwise: a battery idle at nominal
     power still has a recorded operation. The same holds for Q.
     The `z_` and `i_` shares are the constant-impedance and constant-current parts of P and Q at
     nominal voltage; the rest is constant power.
