@@ -1,0 +1,123 @@
+"""The `peercell` command: the tree of its commands, and how a failure is told.
+
+The contract of output, errors and exit codes is docs/reference/cli-contract.md.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from peercell import __version__
+from peercell.agents.errors import PeercellError
+from peercell.broker.command import LazyGroup, Session, common_options
+from peercell.broker.output import colour, explain, note
+
+INTERRUPTED = 130
+
+_SETTINGS = {
+    "auto_envvar_prefix": "PEERCELL",
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+}
+_EPILOG = (
+    "Every option can be set in the environment: PEERCELL_GRID_SOLVE_AT is --at of"
+    " `peercell grid solve`."
+)
+
+
+@click.group(cls=LazyGroup, context_settings=_SETTINGS, epilog=_EPILOG)
+@click.version_option(__version__, message="peercell %(version)s")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("run"),
+    show_default=True,
+    help="Folder of the running cells and their logs.",
+)
+@click.pass_obj
+def cli(session: Session, home: Path) -> None:
+    """Peer-to-peer energy trading and grid control as real networked processes."""
+    session.home = home
+
+
+cli.params.extend(common_options())
+cli.defer("ps", "peercell.broker.commands.ps:ps", "List the running cells.")
+
+grid = LazyGroup("grid", help="Look at cells of the grid and solve their power flow.")
+cli.add_command(grid)
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code; `args` defaults to those of the process."""
+    session = Session()
+    sys.excepthook = partial(_report_defect, session)
+    sys.exit(run(session, args))
+
+
+def run(session: Session, args: Sequence[str] | None) -> int:
+    """Return the exit code of one call; a failure is explained on stderr.
+
+    Raises
+    ------
+    Exception : a defect of peercell, of any type.
+    """
+    try:
+        code = cli.main(args, "peercell", standalone_mode=False, obj=session, color=colour())
+    except (click.ClickException, click.Abort, PeercellError, OSError) as error:
+        if session.debug:
+            traceback.print_exc()
+        return _explain(error)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    """Write a failure to stderr and return its exit code; an error that none expected is raised."""
+    match error:
+        case PeercellError():
+            explain(error.what, error.why, error.fix)
+            return error.exit_code
+        case NoArgsIsHelpError():
+            error.show()
+        case click.UsageError(ctx=click.Context() as ctx):
+            usage = ctx.get_usage().replace("Usage", "usage", 1)
+            explain(error.format_message(), usage, f"{ctx.command_path} --help")
+        case click.ClickException():
+            explain(error.format_message(), "", "")
+        case click.Abort():
+            return INTERRUPTED
+        case OSError(filename=str() | bytes() as name):
+            explain(f"cannot use {os.fsdecode(name)}", error.strerror or "", "")
+            return 1
+        case _:
+            raise error
+    return error.exit_code
+
+
+def _report_defect(
+    session: Session, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Write the traceback of a defect to a file in the run folder and name the file."""
+    lines = "".join(traceback.format_exception(kind, error, trace))
+    path = session.home / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.txt"
+    try:
+        session.home.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"peercell {__version__}\n{' '.join(sys.argv)}\n\n{lines}")
+    except OSError:
+        session.debug = True
+    if session.debug:
+        note(lines)
+        return
+    explain(
+        f"{kind.__name__}: {error}",
+        f"this is a defect of peercell; the traceback is in {path}",
+        "report it with that file, or repeat the command with --debug",
+    )

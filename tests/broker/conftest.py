@@ -1,0 +1,39 @@
+"""A command line that runs in the process of the test."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from peercell.broker.cli import run as run_cli
+from peercell.broker.command import Session
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one call left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Call `peercell` with arguments in an empty folder, without its environment variables."""
+    for name in [*os.environ]:
+        if name.startswith("PEERCELL_") or name in ("NO_COLOR", "COLUMNS"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: str) -> Result:
+        capsys.readouterr()
+        code = run_cli(Session(), args)
+        return Result(code, *capsys.readouterr())
+
+    return call
