@@ -1,0 +1,48 @@
+# The same commands for people and for .ci/run; the environment is made by ./peercell alone.
+PYTHON_IN = $(or $(PEERCELL_VENV),.venv)/bin
+UV ?= uv
+COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $(UPGRADE)
+EXTRAS = grid simbench plot
+
+.PHONY: help demo test slow check docs lock clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo    a day of a village grid with its solar roofs, in a few seconds
+demo:
+	@./peercell grid day rural1 --date 2016-05-28
+
+## make test    the fast tests
+test: dev
+	@$(PYTHON_IN)/pytest
+
+## make slow    the tests that take long: real installs, wheels, containers
+slow: dev
+	@$(PYTHON_IN)/pytest -m slow
+
+## make check   format, lint, types, import contracts and the commands in the docs
+check: dev
+	@$(PYTHON_IN)/ruff format --check --quiet
+	@$(PYTHON_IN)/ruff check --quiet
+	@$(PYTHON_IN)/mypy
+	@$(PYTHON_IN)/lint-imports
+	@$(PYTHON_IN)/pytest tests/test_docs.py -m "slow or not slow"
+
+## make lock    pin what is installed, by hash; UPGRADE=--upgrade takes newer releases (needs uv)
+lock:
+	$(COMPILE) --group dev --extra simbench --extra plot --output-file requirements/dev.lock
+	$(COMPILE) --constraints requirements/dev.lock --extra sparse --output-file requirements/core.lock
+	for extra in $(EXTRAS); do $(COMPILE) --constraints requirements/dev.lock --extra sparse \
+	  --extra $$extra --output-file requirements/$$extra.lock || exit; done
+
+## make clean   remove the environment and what the tools leave behind
+clean:
+	rm -rf .venv .venv.lock build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	  .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: dev
+dev:
+	@./peercell setup dev
