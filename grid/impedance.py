@@ -1,0 +1,140 @@
+"""The network seen from its injections: Z as a matrix, or as a sparse factorisation.
+
+Both kinds speak of all nodes; the rows of nodes that a source holds are zero, since no injection
+moves them. Currents are in kVA per pu, so that Z times a current is a voltage in pu.
+"""
+
+from importlib.util import find_spec
+from typing import Protocol
+
+import numpy as np
+
+from peercell.agents.errors import MissingExtraError
+from peercell.grid.admittance import Complex, Index, Network
+from peercell.grid.errors import CellError
+
+DENSE_NODES = 200
+
+
+class Impedance(Protocol):
+    """What the power flow asks of a network; a current has shape (active,) or (steps, active)."""
+
+    no_load: Complex
+
+    def at_active(self, current: Complex) -> Complex:
+        """Return the voltage rise at the active nodes in pu, shaped like the current."""
+        ...
+
+    def at_all(self, current: Complex) -> Complex:
+        """Return the voltage rise at all nodes in pu."""
+        ...
+
+    def columns(self, nodes: Index) -> Complex:
+        """Return (all nodes, nodes): the rise per unit of current into each of the nodes."""
+        ...
+
+
+def impedance(network: Network, active: Index) -> Impedance:
+    """Return the impedance of a network, dense up to `DENSE_NODES` free nodes.
+
+    Raises
+    ------
+    MissingExtraError : the network is larger and SciPy is not installed.
+    CellError : a node has no path to a source or to earth, so its voltage is undefined.
+    """
+    free = np.setdiff1d(np.arange(len(network.labels)), network.fixed)
+    kind = _Dense if free.size <= DENSE_NODES else _Sparse
+    try:
+        return kind(network, free, active)
+    except (np.linalg.LinAlgError, RuntimeError) as error:
+        raise CellError(
+            "the admittance matrix is singular",
+            f"some node has no path to a source or to earth ({error})",
+            "check the zero-sequence path of transformers and sources",
+        ) from None
+
+
+def _triplets(network: Network) -> tuple[Index, Index, Complex]:
+    """Return rows, columns and values of the admittance matrix; repeated places add up."""
+    shape = network.blocks.shape
+    rows = np.broadcast_to(network.terminals[:, None, :], shape)
+    columns = np.broadcast_to(network.terminals[None, :, :], shape)
+    return rows.ravel(), columns.ravel(), network.blocks.ravel()
+
+
+class _Dense:
+    """Z as a matrix, by inversion."""
+
+    def __init__(self, network: Network, free: Index, active: Index) -> None:
+        nodes = len(network.labels)
+        rows, columns, values = _triplets(network)
+        admittance = np.zeros((nodes, nodes), np.complex128)
+        np.add.at(admittance, (rows, columns), values)
+        inverse = np.linalg.inv(admittance[np.ix_(free, free)])
+        self.no_load = np.zeros(nodes, np.complex128)
+        self.no_load[network.fixed] = network.fixed_voltage
+        self.no_load[free] = -inverse @ (
+            admittance[np.ix_(free, network.fixed)] @ network.fixed_voltage
+        )
+        self._full = np.zeros((nodes, nodes), np.complex128)
+        self._full[np.ix_(free, free)] = inverse / network.kva
+        # Transposed and contiguous: a row of currents or a batch of rows multiplies from the left.
+        self._active = np.ascontiguousarray(self._full[np.ix_(active, active)].T)
+        self._all = np.ascontiguousarray(self._full[:, active].T)
+
+    def at_active(self, current: Complex) -> Complex:
+        return np.dot(current, self._active)
+
+    def at_all(self, current: Complex) -> Complex:
+        return np.dot(current, self._all)
+
+    def columns(self, nodes: Index) -> Complex:
+        return self._full[:, nodes]
+
+
+class _Sparse:
+    """Z as a SuperLU factorisation; a matrix again where few nodes are active."""
+
+    def __init__(self, network: Network, free: Index, active: Index) -> None:
+        if find_spec("scipy") is None:
+            raise MissingExtraError(f"a network of {free.size} nodes", "sparse")
+        from scipy.sparse import csc_matrix  # noqa: PLC0415 - only large networks pay for SciPy
+        from scipy.sparse.linalg import splu  # noqa: PLC0415
+
+        nodes = len(network.labels)
+        rows, columns, values = _triplets(network)
+        admittance = csc_matrix((values, (rows, columns)), shape=(nodes, nodes))
+        by_free = admittance[free]
+        self._lu = splu(by_free[:, free].tocsc())
+        self._nodes, self._free, self._kva = nodes, free, network.kva
+        self._active_nodes = active
+        self.no_load = np.zeros(nodes, np.complex128)
+        self.no_load[network.fixed] = network.fixed_voltage
+        self.no_load[free] = -self._lu.solve(by_free[:, network.fixed] @ network.fixed_voltage)
+        self._matrix: tuple[Complex, Complex] | None = None
+        if active.size <= DENSE_NODES:
+            to_all = np.ascontiguousarray(self.columns(active).T)
+            self._matrix = (np.ascontiguousarray(to_all[:, active]), to_all)
+
+    def at_active(self, current: Complex) -> Complex:
+        if self._matrix is not None:
+            return np.dot(current, self._matrix[0])
+        return self.at_all(current)[..., self._active_nodes]
+
+    def at_all(self, current: Complex) -> Complex:
+        if self._matrix is not None:
+            return np.dot(current, self._matrix[1])
+        spread = np.zeros((*current.shape[:-1], self._nodes), np.complex128)
+        spread[..., self._active_nodes] = current / self._kva
+        return self._solve(spread.T).T
+
+    def columns(self, nodes: Index) -> Complex:
+        unit = np.zeros((self._nodes, nodes.size), np.complex128)
+        unit[nodes, np.arange(nodes.size)] = 1.0 / self._kva
+        return self._solve(unit)
+
+    def _solve(self, current: Complex) -> Complex:
+        """Return the rise (nodes, …) for currents (nodes, …) in pu."""
+        rise = np.zeros(current.shape, np.complex128)
+        rise[self._free] = self._lu.solve(np.ascontiguousarray(current[self._free]))
+        return rise
