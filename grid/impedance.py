@@ -83,10 +83,12 @@ class _Dense:
         self._all = np.ascontiguousarray(self._full[:, active].T)
 
     def at_active(self, current: Complex) -> Complex:
-        return np.dot(current, self._active)
+        rise: Complex = np.dot(current, self._active)
+        return rise
 
     def at_all(self, current: Complex) -> Complex:
-        return np.dot(current, self._all)
+        rise: Complex = np.dot(current, self._all)
+        return rise
 
     def columns(self, nodes: Index) -> Complex:
         return self._full[:, nodes]
@@ -118,12 +120,14 @@ class _Sparse:
 
     def at_active(self, current: Complex) -> Complex:
         if self._matrix is not None:
-            return np.dot(current, self._matrix[0])
+            rise: Complex = np.dot(current, self._matrix[0])
+            return rise
         return self.at_all(current)[..., self._active_nodes]
 
     def at_all(self, current: Complex) -> Complex:
         if self._matrix is not None:
-            return np.dot(current, self._matrix[1])
+            rise: Complex = np.dot(current, self._matrix[1])
+            return rise
         spread = np.zeros((*current.shape[:-1], self._nodes), np.complex128)
         spread[..., self._active_nodes] = current / self._kva
         return self._solve(spread.T).T
