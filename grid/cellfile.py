@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from peercell.grid.check import check_cell
 from peercell.grid.errors import CellError
 from peercell.grid.model import SCHEMA, Cell
 
@@ -35,7 +36,7 @@ def decode_cell(data: bytes, origin: str = "cell.json") -> Cell:
     Raises
     ------
     CellError : not JSON, another schema, unknown or missing keys, a value out of range; the message
-        holds the path of the value (`$.buses[3].kv`) and `origin`.
+        holds the path of the value (`$.buses[3].kv`) and `origin`. See also `check_cell`.
     """
     try:
         head = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
@@ -48,9 +49,11 @@ def decode_cell(data: bytes, origin: str = "cell.json") -> Cell:
             fix="compile the cell again, or install the version of peercell that wrote it",
         )
     try:
-        return msgspec.json.decode(data, type=Cell)
+        cell = msgspec.json.decode(data, type=Cell)
     except msgspec.ValidationError as error:
         raise CellError(f"{origin} is not a valid cell", str(error)) from None
+    check_cell(cell)
+    return cell
 
 
 def encode_cell(cell: Cell) -> bytes:
