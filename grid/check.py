@@ -67,10 +67,10 @@ def _asset_remarks(asset: Asset, kv: float, *, profiled: bool) -> Iterable[Remar
 
 
 def _check_unique(cell: Cell) -> None:
-    links = [*cell.branches, *cell.transformers]
+    links = [*(branch.id for branch in cell.branches), *(unit.id for unit in cell.transformers)]
     groups: dict[str, list[str]] = {
         "bus": [bus.id for bus in cell.buses],
-        "branch": [link.id for link in links],
+        "branch": links,
         "switch": [switch.id for switch in cell.switches],
         "source": [source.id for source in cell.sources],
         "customer": [customer.id for customer in cell.customers],
@@ -85,7 +85,7 @@ def _check_unique(cell: Cell) -> None:
 
 def _check_references(cell: Cell) -> None:
     buses = {bus.id for bus in cell.buses}
-    links = {link.id for link in (*cell.branches, *cell.transformers)}
+    links = {branch.id for branch in cell.branches} | {unit.id for unit in cell.transformers}
     switches = {switch.id for switch in cell.switches}
     named = [
         *(bus for branch in cell.branches for bus in (branch.from_bus, branch.to_bus)),
