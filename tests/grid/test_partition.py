@@ -1,0 +1,442 @@
+"""Into which microgrids a cell divides."""
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.grid.builders import case33, load, make_cell, random_cells
+
+from peercell.agents.errors import PeercellError
+from peercell.broker.cells import load_cell, shipped_names
+from peercell.grid.check import check_cell
+from peercell.grid.errors import UnknownElementError
+from peercell.grid.model import (
+    Asset,
+    AssetKind,
+    Branch,
+    BranchKind,
+    Bus,
+    Cell,
+    Customer,
+    Level,
+    Source,
+    Switch,
+    Tap,
+    Transformer,
+    Zones,
+)
+from peercell.grid.partition import (
+    NamedMicrogrid,
+    ZoneError,
+    ZoneOverrides,
+    aggregated_microgrids,
+    partition,
+)
+from peercell.grid.topology import topology
+
+
+def lines(*ends: str, kind: BranchKind = BranchKind.LINE) -> list[Branch]:
+    """Return a branch "a-b" for each "a b"."""
+    return [
+        Branch(id="-".join(pair), from_bus=pair[0], to_bus=pair[1], r_ohm=0.1, x_ohm=0.1, kind=kind)
+        for pair in map(str.split, ends)
+    ]
+
+
+def transformer(name: str, hv_bus: str, lv_bus: str) -> Transformer:
+    tap = Tap(position=0, ratio=1.0, shift_deg=0.0, r_ohm=0.01, x_ohm=0.04)
+    return Transformer(
+        id=name, hv_bus=hv_bus, lv_bus=lv_bus, taps=(tap,), rated_hv_kv=20.0, rated_lv_kv=0.4
+    )
+
+
+def buses(kv: float, names: str) -> list[Bus]:
+    return [Bus(id=name, kv=kv) for name in names.split()]
+
+
+def loads(names: str) -> list[Customer]:
+    return [load(name, -1.0) for name in names.split()]
+
+
+def two_levels(customers: str = "m2 m4 u1 u2 w1") -> Cell:
+    """Return a substation with a double busbar, two feeders, and a low-voltage zone under each.
+
+    h ─t0─ m0 ═ m1   m0 ─ m2 ─ m3 ─t1─ u0 ─ u1, u2      m1 ─ m4 ─t2─ w0 ─ w1
+                              m3 ─/─ m4 (open), u2 ─/─ w1 (open at its switch)
+    """
+    return make_cell(
+        [
+            *buses(110.0, "h"),
+            *buses(20.0, "m0 m1 m2 m3 m4"),
+            *buses(0.4, "u0 u1 u2 w0 w1"),
+        ],
+        [
+            *lines("m0 m2", "m2 m3", "m1 m4", "u0 u1", "u0 u2", "w0 w1", "u2 w1"),
+            msgspec.structs.replace(lines("m3 m4")[0], in_service=False),
+        ],
+        transformers=[
+            transformer("t0", "h", "m0"),
+            transformer("t1", "m3", "u0"),
+            transformer("t2", "m4", "w0"),
+        ],
+        switches=[
+            Switch(id="coupler", bus="m0", other_bus="m1"),
+            Switch(id="gap", bus="w1", branch="u2-w1", closed=False),
+        ],
+        sources=[Source(id="grid", bus="h")],
+        customers=loads(customers),
+    )
+
+
+def star(feeders: Sequence[int]) -> Cell:
+    """Return a low-voltage busbar "0" behind a transformer with feeders of so many customers."""
+    names = [[f"{n}.{k}" for k in range(1, size + 1)] for n, size in enumerate(feeders, 1)]
+    return make_cell(
+        [*buses(20.0, "h"), *buses(0.4, " ".join(["0", *(bus for row in names for bus in row)]))],
+        lines(*(f"{a} {b}" for row in names for a, b in zip(["0", *row], row, strict=False))),
+        transformers=[transformer("t", "h", "0")],
+        sources=[Source(id="grid", bus="h")],
+        customers=loads(" ".join(bus for row in names for bus in row)),
+    )
+
+
+def sets(zones: Zones) -> dict[str, set[str]]:
+    return {microgrid.id: set(microgrid.buses) for microgrid in zones.microgrids}
+
+
+def couplings(zones: Zones) -> set[tuple[str, str, str | None]]:
+    return {(point.branch, point.lower, point.upper) for point in zones.coupling_points}
+
+
+def test_feeders_and_the_low_voltage_zones_under_them() -> None:
+    zones = partition(two_levels())
+    assert sets(zones) == {
+        "mg1": {"m2", "m3"},
+        "mg2": {"m4"},
+        "mg3": {"u0", "u1", "u2"},
+        "mg4": {"w0", "w1"},
+    }
+    assert [microgrid.level for microgrid in zones.microgrids] == [Level.MV] * 2 + [Level.LV] * 2
+    assert couplings(zones) == {
+        ("m0-m2", "mg1", None),
+        ("m1-m4", "mg2", None),
+        ("t1", "mg3", "mg1"),
+        ("t2", "mg4", "mg2"),
+    }
+    assert [(tie.element, tie.microgrids) for tie in zones.ties] == [
+        ("m3-m4", ("mg1", "mg2")),
+        ("gap", ("mg3", "mg4")),
+    ]
+    assert zones.microgrids[2].name == "below t1"
+
+
+def test_a_busbar_with_customers_is_a_microgrid_above_its_feeders() -> None:
+    zones = partition(two_levels("m0 m2 m4 u1 w1"))
+    assert sets(zones)["mg1"] == {"m0", "m1"}
+    assert ("t0", "mg1", None) in couplings(zones)
+    assert {("m0-m2", "mg2", "mg1"), ("m1-m4", "mg3", "mg1")} < couplings(zones)
+
+
+def test_a_zone_without_customers_stays_with_the_backbone() -> None:
+    zones = partition(two_levels("m2 m4 u1"))
+    assert sets(zones)["mg3"] == {"u0", "u1", "u2"}
+    assert len(zones.microgrids) == 3
+    assert not {"w0", "w1"} & set().union(*sets(zones).values())
+
+
+def test_busbar_sections_joined_by_switches_of_some_impedance_are_one() -> None:
+    cell = two_levels()
+    switch = lines("m0 m1", kind=BranchKind.SWITCH)
+    cell = msgspec.structs.replace(
+        cell, switches=cell.switches[1:], branches=(*cell.branches, *switch)
+    )
+    assert sets(partition(cell)) == sets(partition(two_levels()))
+
+
+@pytest.mark.parametrize(
+    ("feeders", "min_customers", "expected"),
+    [
+        ((5, 4, 3, 1), None, [5, 4, 3, 1]),
+        ((5, 4, 3, 1), 2, [5, 4, 4]),
+        ((5, 4, 3, 1), 5, [5, 8]),
+        # The 1-LV-rural3 feeders of SimBench: a 25th of 118 is 5, which 1, 2 and one 5 reach only
+        # together.
+        ((5, 28, 21, 5, 24, 22, 10, 1, 2), None, [5, 28, 21, 8, 24, 22, 10]),
+    ],
+)
+def test_small_feeders_of_a_low_voltage_cell_merge(
+    feeders: tuple[int, ...], min_customers: int | None, expected: list[int]
+) -> None:
+    zones = partition(star(feeders), ZoneOverrides(min_customers=min_customers))
+    assert sorted(len(microgrid.buses) for microgrid in zones.microgrids) == sorted(expected)
+    assert len(zones.coupling_points) == len(feeders)
+    assert all(point.upper is None for point in zones.coupling_points)
+
+
+def test_a_low_voltage_cell_too_small_to_divide_is_one_microgrid_with_its_busbar() -> None:
+    zones = partition(star((3, 2)), ZoneOverrides(min_customers=4))
+    assert sets(zones) == {"mg1": {"0", "1.1", "1.2", "1.3", "2.1", "2.2"}}
+    assert couplings(zones) == {("t", "mg1", None)}
+
+
+def test_the_33_bus_feeder_is_cut_at_its_laterals() -> None:
+    zones = partition(case33())
+    spans = [(int(microgrid.buses[0]), len(microgrid.buses)) for microgrid in zones.microgrids]
+    assert spans == [(0, 18), (18, 4), (22, 3), (25, 8)]
+    uppers = [(point.lower, point.upper) for point in zones.coupling_points]
+    assert sorted(uppers, key=str) == [
+        ("mg1", None),
+        ("mg2", "mg1"),
+        ("mg3", "mg1"),
+        ("mg4", "mg1"),
+    ]
+    # The fifth tie of the literature, 8-14, joins two buses of the trunk.
+    assert sorted(tie.microgrids for tie in zones.ties) == [
+        ("mg1", "mg2"),
+        ("mg1", "mg2"),
+        ("mg1", "mg4"),
+        ("mg3", "mg4"),
+    ]
+
+
+def test_small_laterals_stay_with_the_trunk() -> None:
+    zones = partition(case33(), ZoneOverrides(min_customers=4))
+    assert [len(microgrid.buses) for microgrid in zones.microgrids] == [21, 4, 8]
+
+
+def test_a_loop_is_never_cut() -> None:
+    cell = make_cell(
+        buses(10.0, "0 1 2 3 4 5 6"),
+        lines("0 1", "1 2", "2 3", "3 1", "2 4", "1 5", "5 6"),
+        sources=[Source(id="grid", bus="0")],
+        customers=loads("1 2 3 4 5 6"),
+    )
+    assert list(sets(partition(cell)).values()) == [{"0", "1", "2", "3", "5", "6"}, {"4"}]
+
+
+def test_a_closed_ring_is_one_microgrid_with_two_coupling_points() -> None:
+    cell = star((3, 3, 2))
+    ring = msgspec.structs.replace(cell, branches=(*cell.branches, *lines("1.3 2.3")))
+    zones = partition(ring)
+    assert sets(zones)["mg1"] == {"1.1", "1.2", "1.3", "2.1", "2.2", "2.3"}
+    heads = {branch for branch, lower, _ in couplings(zones) if lower == "mg1"}
+    assert heads == {"0-1.1", "0-2.1"}
+
+
+def test_the_source_bus_with_customers_belongs_to_the_smallest_feeder() -> None:
+    cell = make_cell(
+        buses(10.0, "0 1 2 3"),
+        lines("0 1", "0 2", "2 3"),
+        sources=[Source(id="grid", bus="0")],
+        customers=loads("0 1 2 3"),
+    )
+    zones = partition(cell)
+    assert sets(zones) == {"mg1": {"0", "1"}, "mg2": {"2", "3"}}
+    assert ("0-1", "mg1", None) in couplings(zones)
+
+
+def test_an_extra_grid_forming_unit_does_not_turn_the_hierarchy_around() -> None:
+    cell = two_levels()
+    unit = msgspec.structs.replace(
+        cell, sources=(*cell.sources, Source(id="unit", bus="u1", r_ohm=0.1))
+    )
+    assert partition(unit) == partition(cell)
+
+
+def test_buses_without_a_source_are_in_no_microgrid() -> None:
+    cell = two_levels()
+    cut = msgspec.structs.replace(
+        cell, switches=(*cell.switches, Switch(id="cut", bus="m1", branch="m1-m4", closed=False))
+    )
+    zones = partition(cut)
+    assert sets(zones) == {"mg1": {"m2", "m3"}, "mg2": {"u0", "u1", "u2"}}
+    assert zones.ties == ()
+
+
+def test_a_network_above_36_kv_is_the_grid_above() -> None:
+    cell = make_cell(
+        buses(110.0, "a b"),
+        lines("a b"),
+        sources=[Source(id="grid", bus="a")],
+        customers=loads("b"),
+    )
+    assert partition(cell) == Zones()
+
+
+def test_named_microgrids_come_first_and_the_rest_is_divided() -> None:
+    named = (
+        NamedMicrogrid(id="village", head="t1", name="The village"),
+        NamedMicrogrid(id="mg1", buses=("m2",)),
+    )
+    zones = partition(two_levels(), ZoneOverrides(microgrids=named))
+    assert sets(zones) == {
+        "village": {"u0", "u1", "u2"},
+        "mg1": {"m2"},
+        "mg2": {"m3"},
+        "mg3": {"m4"},
+        "mg4": {"w0", "w1"},
+    }
+    assert zones.microgrids[0].name == "The village"
+    assert {("m2-m3", "mg2", "mg1"), ("t1", "village", "mg2")} < couplings(zones)
+
+
+def test_a_named_microgrid_may_be_a_feeder() -> None:
+    overrides = ZoneOverrides(microgrids=(NamedMicrogrid(id="north", head="m0-m2"),))
+    assert sets(partition(two_levels(), overrides))["north"] == {"m2", "m3"}
+
+
+def test_overrides_are_read_from_configuration() -> None:
+    text = 'min_customers = 3\n[[microgrids]]\nid = "north"\nhead = "m0-m2"\n'
+    overrides = msgspec.toml.decode(text, type=ZoneOverrides)
+    assert overrides == ZoneOverrides(
+        microgrids=(NamedMicrogrid(id="north", head="m0-m2"),), min_customers=3
+    )
+
+
+@pytest.mark.parametrize(
+    ("microgrids", "error", "words"),
+    [
+        ([NamedMicrogrid(id="a", buses=("m22",))], UnknownElementError, "did you mean m2"),
+        ([NamedMicrogrid(id="a", head="t11")], UnknownElementError, "did you mean t1"),
+        ([NamedMicrogrid(id="a")], ZoneError, "has neither"),
+        ([NamedMicrogrid(id="a", buses=("m2",), head="t1")], ZoneError, "has both"),
+        ([NamedMicrogrid(id="a", head="m3-m4")], ZoneError, "out of service"),
+        (
+            [NamedMicrogrid(id="a", buses=("m2",)), NamedMicrogrid(id="a", buses=("m3",))],
+            ZoneError,
+            'two microgrids are called "a"',
+        ),
+        (
+            [NamedMicrogrid(id="a", buses=("m2",)), NamedMicrogrid(id="b", head="m0-m2")],
+            ZoneError,
+            'bus "m2" is in the microgrids "a" and "b"',
+        ),
+        (
+            [NamedMicrogrid(id="a", buses=("m0",)), NamedMicrogrid(id="b", buses=("m1",))],
+            ZoneError,
+            'a closed switch joins it to bus "m0"',
+        ),
+    ],
+)
+def test_wrong_overrides_are_explained(
+    microgrids: list[NamedMicrogrid], error: type[PeercellError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        partition(two_levels(), ZoneOverrides(microgrids=tuple(microgrids)))
+
+
+def test_a_named_bus_without_a_source_is_refused_with_the_cause() -> None:
+    cell = two_levels()
+    cut = msgspec.structs.replace(
+        cell, switches=(*cell.switches, Switch(id="cut", bus="m1", branch="m1-m4", closed=False))
+    )
+    overrides = ZoneOverrides(microgrids=(NamedMicrogrid(id="a", buses=("w1",)),))
+    with pytest.raises(ZoneError, match="cut off by open cut"):
+        partition(cut, overrides)
+
+
+def test_the_head_of_a_loop_is_refused() -> None:
+    cell = star((3, 3))
+    ring = msgspec.structs.replace(cell, branches=(*cell.branches, *lines("1.3 2.3")))
+    overrides = ZoneOverrides(microgrids=(NamedMicrogrid(id="a", head="0-1.1"),))
+    with pytest.raises(ZoneError, match="part of a loop"):
+        partition(ring, overrides)
+
+
+def test_a_customer_that_stands_for_a_low_voltage_network() -> None:
+    def customer(name: str, bus: str, profile: str) -> Customer:
+        asset = Asset(id=f"a-{name}", kind=AssetKind.LOAD, p_kw=-1.0, p_profile=profile)
+        return Customer(id=name, bus=bus, assets=(asset,))
+
+    cell = msgspec.structs.replace(
+        two_levels(),
+        customers=(
+            customer("network", "m2", "lv_rural1"),
+            customer("factory", "m4", "G3-M"),
+            customer("house", "u1", "lv_odd"),
+        ),
+    )
+    assert aggregated_microgrids(cell) == ("network",)
+
+
+@st.composite
+def cells(draw: st.DrawFn) -> Cell:
+    """Draw a network, maybe meshed, with some of its lines opened."""
+    cell = draw(random_cells(most_buses=16))
+    opened = draw(st.sets(st.sampled_from([branch.id for branch in cell.branches]), max_size=3))
+    branches = [
+        msgspec.structs.replace(branch, in_service=branch.id not in opened)
+        for branch in cell.branches
+    ]
+    return msgspec.structs.replace(cell, branches=tuple(branches))
+
+
+@st.composite
+def reordered(draw: st.DrawFn) -> tuple[Cell, Cell]:
+    """Draw a cell, and the same with every list of elements in another order."""
+    cell = draw(cells())
+    other = msgspec.structs.replace(
+        cell,
+        buses=tuple(draw(st.permutations(cell.buses))),
+        branches=tuple(draw(st.permutations(cell.branches))),
+        customers=tuple(draw(st.permutations(cell.customers))),
+    )
+    return cell, other
+
+
+def check_zones(cell: Cell, zones: Zones) -> None:
+    """Assert what holds for every division."""
+    check_cell(msgspec.structs.replace(cell, zones=zones))
+    live = topology(cell).vertex_of_bus
+    members = [bus for microgrid in zones.microgrids for bus in microgrid.buses]
+    assert len(members) == len(set(members))
+    assert set(members) <= live.keys()
+    kv = {bus.id: bus.kv for bus in cell.buses}
+    served = {customer.bus for customer in cell.customers}
+    assert {bus for bus in served if bus in live and kv[bus] <= 36.0} <= set(members)
+    coupled = {point.lower for point in zones.coupling_points}
+    assert coupled == {microgrid.id for microgrid in zones.microgrids}
+    above = {point.lower: point.upper for point in zones.coupling_points}
+    for name in above:
+        seen = [name]
+        while (upper := above[seen[-1]]) is not None:
+            assert upper not in seen
+            seen.append(upper)
+    assert all(tie.microgrids[0] != tie.microgrids[1] for tie in zones.ties)
+
+
+@given(cells(), st.integers(1, 6))
+def test_every_customer_is_in_one_microgrid_that_leads_up_to_the_source(
+    cell: Cell, min_customers: int
+) -> None:
+    check_zones(cell, partition(cell, ZoneOverrides(min_customers=min_customers)))
+
+
+@given(reordered())
+def test_the_order_of_the_elements_does_not_matter(cells: tuple[Cell, Cell]) -> None:
+    cell, other = cells
+    assert partition(other) == partition(cell)
+
+
+# Microgrids by level, then ties, for the cells that come with the package.
+SHIPPED = {
+    "case33": ({Level.MV: 4}, 4),
+    "cigre-lv3": ({Level.LV: 3}, 0),
+    "rural1": ({Level.LV: 4}, 0),
+    "semiurb4": ({Level.LV: 3}, 0),
+    "rural3": ({Level.LV: 7}, 0),
+    # Eight feeders and the busbar, which has a customer of its own; two of the six loop lines
+    # begin and end in the same feeder.
+    "mvlv108": ({Level.MV: 9, Level.LV: 1}, 4),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_names() if name in SHIPPED])
+def test_shipped_cells_divide_as_described(name: str) -> None:
+    cell = load_cell(name).cell
+    zones = partition(cell)
+    check_zones(cell, zones)
+    levels = [microgrid.level for microgrid in zones.microgrids]
+    assert ({level: levels.count(level) for level in set(levels)}, len(zones.ties)) == SHIPPED[name]
