@@ -1,5 +1,5 @@
 # The same commands for people and for .ci/run; the environment is made by ./peercell alone.
-PYTHON_IN = $(or $(PEERCELL_VENV),.venv)/bin
+BIN = $(or $(PEERCELL_VENV),.venv)/bin
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $(UPGRADE)
@@ -16,19 +16,19 @@ demo:
 
 ## make test    the fast tests
 test: dev
-	@$(PYTHON_IN)/pytest
+	@"$(BIN)/pytest"
 
 ## make slow    the tests that take long: real installs, wheels, containers
 slow: dev
-	@$(PYTHON_IN)/pytest -m slow
+	@"$(BIN)/pytest" -m slow
 
 ## make check   format, lint, types, import contracts and the commands in the docs
 check: dev
-	@$(PYTHON_IN)/ruff format --check --quiet
-	@$(PYTHON_IN)/ruff check --quiet
-	@$(PYTHON_IN)/mypy
-	@$(PYTHON_IN)/lint-imports
-	@$(PYTHON_IN)/pytest tests/test_docs.py -m "slow or not slow"
+	@"$(BIN)/ruff" format --check --quiet
+	@"$(BIN)/ruff" check --quiet
+	@"$(BIN)/mypy"
+	@"$(BIN)/lint-imports"
+	@"$(BIN)/pytest" tests/test_docs.py -m "slow or not slow"
 
 ## make lock    pin what is installed, by hash; UPGRADE=--upgrade takes newer releases (needs uv)
 lock:
