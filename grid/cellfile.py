@@ -90,7 +90,7 @@ def decode_profiles(data: bytes, cell: Cell, origin: str = "profiles.npz") -> Pr
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             profiles = {name: np.asarray(archive[name], np.float32) for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise CellError(f"{origin} is not an archive of profiles", str(error)) from None
     check_profiles(profiles, cell, origin)
     return profiles
