@@ -1,0 +1,91 @@
+"""Real installations: ./peercell without a network, and the wheel far from its checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "__pycache__", "*.egg-info", ".*_cache", "runs")
+DEMO = ["grid", "day", "rural1", "--date", "2016-05-28"]
+
+
+def run(words: list[str], folder: Path, **settings: str) -> str:
+    """Return what a command answers; it must succeed."""
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env=inherited | settings,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of this checkout in a folder with a space."""
+    folder = tmp_path_factory.mktemp("install") / "my work" / "peer cell"
+    shutil.copytree(ROOT, folder, symlinks=True, ignore=LEFT_OUT)
+    return folder
+
+
+def test_a_folder_of_wheels_is_enough(checkout: Path, tmp_path: Path) -> None:
+    lock = ROOT / "requirements/core.lock"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    run([*pip, "--requirement", str(lock), "--dest", "wheels"], tmp_path)
+    offline = {
+        "PYTHON": sys.executable,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_CACHE_DIR": "1",
+        "PIP_FIND_LINKS": "wheels",
+    }
+    assert "peercell" in run([str(checkout / "peercell"), "--version"], tmp_path, **offline)
+    assert run([str(checkout / "peercell"), *DEMO], tmp_path)
+    assert run([str(checkout / ".venv/bin/peercell"), *DEMO], tmp_path)
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the built wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    run([*pip, "--wheel-dir", str(folder), str(checkout)], folder)
+    return next(folder.glob("peercell-*.whl"))
+
+
+def test_the_wheel_holds_every_file_of_the_code_once(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        packed = [name for name in archive.namelist() if name.startswith("peercell/")]
+    assert len(packed) == len(set(packed))
+    expected = {
+        f"peercell/{path.relative_to(ROOT).as_posix()}"
+        for folder in ("agents", "broker", "grid")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    expected |= {f"peercell/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}
+    assert set(packed) == expected, "add what is missing to package-data in pyproject.toml"
+
+
+@pytest.mark.parametrize("folder", [Path("/"), ROOT], ids=["far away", "in the checkout"])
+def test_the_wheel_runs_the_demo(wheel: Path, folder: Path, tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    run([*pip, "--target", str(tmp_path), str(wheel)], tmp_path)
+    python = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    where = run(
+        [sys.executable, "-c", "import peercell.grid as g; print(g.__file__)"], folder, **python
+    )
+    assert Path(where.strip()).is_relative_to(tmp_path)
+    assert run([sys.executable, "-m", "peercell", *DEMO], folder, **python)
