@@ -54,6 +54,16 @@ cli.defer("ps", "peercell.broker.commands.ps:ps", "List the running cells.")
 
 grid = LazyGroup("grid", help="Look at cells of the grid and solve their power flow.")
 cli.add_command(grid)
+for _name, _target, _line in (
+    ("ls", "grid_cells:ls", "List the shipped cells."),
+    ("show", "grid_cells:show", "Show what a cell holds."),
+    ("compile", "grid_compile:compile_cell", "Compile a network into a cell."),
+    ("check", "grid_cells:check", "Check a cell: slips in its file, its power flow at any time."),
+    ("solve", "grid_flow:solve", "Solve one operating point of a cell."),
+    ("day", "grid_flow:day", "Solve every step of a day: what breaks, when and where."),
+    ("sens", "grid_flow:sens", "Show how every voltage answers to power fed in at a bus."),
+):
+    grid.defer(_name, f"peercell.broker.commands.{_target}", _line)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

@@ -8,7 +8,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,7 +38,7 @@ class Answer:
     ----------
     data : what `-o json` prints: a Struct, or builtins and Structs inside lists and dicts.
     rows : what `-o jsonl` and `-o csv` print, a line each; every row has all of `columns`.
-    columns : keys of the rows in the order of the CSV header.
+    columns : keys of the rows in the order of the CSV header; empty for one row that has parts.
     text : what `-o table` prints.
     hint : one line on stderr that names the next step; `-q` silences it.
     """
@@ -61,6 +61,12 @@ def listing(things: Sequence[object], columns: Mapping[str, str], hint: str = ""
     rows = [builtins(thing) for thing in things]
     records = [row for row in rows if isinstance(row, dict)]
     return Answer(records, records, tuple(columns), table(records, columns), hint)
+
+
+def record(thing: object, text: str, hint: str = "") -> Answer:
+    """Return the answer of a command that shows one thing; CSV flattens its parts into columns."""
+    found = builtins(thing)
+    return Answer(found, [found] if isinstance(found, dict) else [], (), text, hint)
 
 
 def render(answer: Answer, form: Format) -> str:
@@ -95,7 +101,7 @@ def _rounded(value: object) -> object:
         case float():
             if not math.isfinite(value):
                 raise ValueError(f"a command tried to print {value}")
-            return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+            return float(f"{value:.{SIGNIFICANT_DIGITS}g}") + 0.0  # never -0.0
         case dict():
             return {key: _rounded(item) for key, item in value.items()}
         case list() | tuple():
@@ -106,11 +112,27 @@ def _rounded(value: object) -> object:
 
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Return the rows as CSV with a header; an unknown value is an empty field."""
+    flat = [dict(_leaves("", builtins(row))) for row in rows]
+    header = columns or list(flat[0])
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_rounded(row[key]) for key in columns] for row in rows)
+    writer.writerow(header)
+    writer.writerows([row[key] for key in header] for row in flat)
     return buffer.getvalue().rstrip("\n")
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yield the values inside lists and dicts with their dotted path."""
+    match value:
+        case dict():
+            parts = [(str(key), item) for key, item in value.items()]
+        case list():
+            parts = [(str(position), item) for position, item in enumerate(value)]
+        case _:
+            yield path, value
+            return
+    for key, item in parts:
+        yield from _leaves(f"{path}.{key}" if path else key, item)
 
 
 def table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""A command line that runs in the process of the test."""
+"""A command line that runs in the process of the test, and a village to run it on."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.broker.village import make_profiles, make_village
 
+from peercell.broker.cells import save_cell
 from peercell.broker.cli import run as run_cli
 from peercell.broker.command import Session
 
@@ -37,3 +39,10 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
         return Result(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def village(tmp_path: Path) -> Path:
+    """Return the folder of the village in the working folder of `run`."""
+    save_cell(make_village(), make_profiles(), tmp_path / "village")
+    return tmp_path / "village"

@@ -9,17 +9,14 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import pytest
+from tests.broker.conftest import Run
 
 from peercell.agents.errors import MissingExtraError, PeercellError
 from peercell.broker.cli import cli
 from peercell.broker.command import Command, Deferred, LazyGroup, Session, command
-
-if TYPE_CHECKING:
-    from tests.broker.conftest import Run
 
 # Commands that print no data; each says in its help what it leaves behind.
 NO_DATA = {"peercell grid compile"}
@@ -90,7 +87,7 @@ def test_help_line_of_the_stand_in_is_that_of_the_command(
 
 @every_command
 def test_help_shows_examples_and_documents_every_option(
-    run: "Run", path: str, leaf: click.Command, line: str
+    run: Run, path: str, leaf: click.Command, line: str
 ) -> None:
     result = run(*path.split()[1:], "--help")
     assert result.code == 0
@@ -136,7 +133,7 @@ def _python(code: str, folder: Path, **variables: str) -> "subprocess.CompletedP
     ],
 )
 def test_wrong_usage_ends_with_2_and_three_lines(
-    run: "Run", arguments: list[str], what: str, fix: str
+    run: Run, arguments: list[str], what: str, fix: str
 ) -> None:
     result = run(*arguments)
     assert (result.code, result.out) == (2, "")
@@ -146,7 +143,7 @@ def test_wrong_usage_ends_with_2_and_three_lines(
     assert third == f"  try: {fix}"
 
 
-def test_no_command_shows_the_help_and_ends_with_2(run: "Run") -> None:
+def test_no_command_shows_the_help_and_ends_with_2(run: Run) -> None:
     result = run()
     assert (result.code, result.out) == (2, "")
     assert "Commands:\n  ps " in result.err
@@ -172,7 +169,7 @@ def _broken(error: BaseException) -> click.Command:
     ],
 )
 def test_exit_codes(
-    run: "Run", monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
     monkeypatch.setitem(cli.commands, "broken", _broken(error))
     result = run("broken")
@@ -181,7 +178,7 @@ def test_exit_codes(
 
 
 def test_an_error_leaves_out_the_lines_it_does_not_have(
-    run: "Run", monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(cli.commands, "broken", _broken(PeercellError("it broke", fix="mend it")))
     assert run("broken").err == "peercell: it broke\n  try: mend it\n"
@@ -189,7 +186,7 @@ def test_an_error_leaves_out_the_lines_it_does_not_have(
 
 @pytest.mark.parametrize("arguments", [["--debug", "broken"], ["broken", "--debug"]])
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(
-    run: "Run", monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.setitem(cli.commands, "broken", _broken(MissingExtraError("a", "plot")))
     result = run(*arguments)
@@ -198,7 +195,7 @@ def test_debug_shows_the_traceback_and_keeps_the_exit_code(
     assert "peercell: a needs the extra [plot]" in result.err
 
 
-def test_an_unusable_file_is_no_defect(run: "Run", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_file_is_no_defect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cli.commands, "broken", _broken(PermissionError(13, "denied", "x.svg")))
     result = run("broken")
     assert (result.code, result.err) == (1, "peercell: cannot use x.svg\n  why: denied\n")
@@ -266,7 +263,7 @@ def test_colour_needs_a_terminal_and_no_objection(
 
 
 def test_every_option_can_be_set_in_the_environment(
-    run: "Run", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     lock = tmp_path / "cells" / "one" / "cell.lock"
     lock.parent.mkdir(parents=True)

@@ -5,10 +5,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tests.broker.conftest import Run
+from tests.broker.conftest import Run
 
 
 def _lock(folder: Path, pid: int) -> None:
@@ -17,7 +15,7 @@ def _lock(folder: Path, pid: int) -> None:
     (folder / "cell.lock").write_text(json.dumps(lock))
 
 
-def test_a_cell_is_stale_when_its_process_is_gone(run: "Run", tmp_path: Path) -> None:
+def test_a_cell_is_stale_when_its_process_is_gone(run: Run, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
     _lock(tmp_path / "run" / "old", gone.pid)
@@ -36,7 +34,7 @@ def test_a_cell_is_stale_when_its_process_is_gone(run: "Run", tmp_path: Path) ->
     }
 
 
-def test_nothing_runs(run: "Run") -> None:
+def test_nothing_runs(run: Run) -> None:
     result = run("ps")
     assert (result.code, result.out, result.err) == (0, "", "no cell runs under run/\n")
     assert run("ps", "-q").err == ""
@@ -44,7 +42,7 @@ def test_nothing_runs(run: "Run") -> None:
     assert run("ps", "-o", "json").out == "[]\n"
 
 
-def test_a_lock_that_no_supervisor_wrote(run: "Run", tmp_path: Path) -> None:
+def test_a_lock_that_no_supervisor_wrote(run: Run, tmp_path: Path) -> None:
     lock = tmp_path / "run" / "odd" / "cell.lock"
     lock.parent.mkdir(parents=True)
     lock.write_text('{"pid": "many"}')

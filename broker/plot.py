@@ -1,0 +1,291 @@
+"""Pictures of a cell: its feeder coloured by voltage, and a day as curves (extra [plot]).
+
+Colour is voltage (blue low, white 1 pu, red high), width is loading, orange is an overload.
+"""
+
+from datetime import datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peercell.agents.errors import MissingExtraError
+from peercell.grid.layout import Place, connections, has_coordinates, places
+from peercell.grid.model import Cell
+from peercell.grid.study import Day, OperatingPoint
+
+# matplotlib's stubs leave most of what is used here untyped.
+Axes = Any
+Figure = Any
+
+_INK, _FAINT, _ALARM = "#22303c", "#aab4be", "#e8790c"
+_LOW, _HIGH, _PLAIN = "#2166ac", "#b2182b", "#4d5b68"
+_SPAN_PU = 0.1
+_NAMED_BUSES_MAX = 40
+_WIDTH_PERCENT_MAX = 150.0
+_STYLE = {
+    "font.size": 9.0,
+    "axes.edgecolor": _FAINT,
+    "axes.labelcolor": _INK,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "grid.color": "#e6eaee",
+    "axes.axisbelow": True,
+    # Equal answers give equal files.
+    "svg.hashsalt": "peercell",
+}
+
+
+def draw_point(cell: Cell, point: OperatingPoint, path: Path) -> None:
+    """Write a picture of one operating point; the ending of the path says which kind.
+
+    Raises
+    ------
+    MissingExtraError : matplotlib is not installed.
+    """
+    with _library("matplotlib").rc_context(_STYLE):
+        figure = _figure(7.2, 4.8)
+        when = f"{point.at:%d %B %Y, %H:%M}" if point.at else "nominal power"
+        _draw_feeder(figure.add_subplot(), _View(cell, point), f"{cell.title}: {when}")
+        _save(figure, path)
+
+
+def draw_day(cell: Cell, day: Day, worst: OperatingPoint, path: Path) -> None:
+    """Write a picture of a day: the feeder at its worst moment beside the curves of the day.
+
+    Raises
+    ------
+    MissingExtraError : matplotlib is not installed.
+    """
+    with _library("matplotlib").rc_context(_STYLE):
+        figure = _figure(11.0, 5.4)
+        grid = figure.add_gridspec(3, 2, width_ratios=(1.2, 1.0), height_ratios=(1.25, 1.0, 1.0))
+        title = f"{cell.title}: {worst.at:%d %B %Y, %H:%M}"
+        _draw_feeder(figure.add_subplot(grid[:, 0]), _View(cell, worst), title)
+        first = figure.add_subplot(grid[0, 1])
+        curves = [first, *(figure.add_subplot(grid[row, 1], sharex=first) for row in (1, 2))]
+        _draw_voltage(curves[0], day)
+        _draw_loading(curves[1], day)
+        _draw_exchange(curves[2], day)
+        _finish_curves(curves, day, worst)
+        _save(figure, path)
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise MissingExtraError("drawing a picture", "plot") from None
+
+
+def _figure(width_inch: float, height_inch: float) -> Figure:
+    figure = _library("matplotlib.figure")
+    return figure.Figure((width_inch, height_inch), layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
+    figure.savefig(path, dpi=160, metadata=metadata, facecolor="white")
+
+
+class _View:
+    """A cell at an operating point, with the place of each bus; a bus shows its worst phase."""
+
+    def __init__(self, cell: Cell, point: OperatingPoint) -> None:
+        self.cell = cell
+        self.places = places(cell)
+        self.is_map = has_coordinates(cell)
+        self.v_pu: dict[str, float] = {}
+        for node, state in point.buses.items():
+            bus = node if cell.phases == 1 else node.rpartition(".")[0]
+            if state.v_pu is not None:
+                known = self.v_pu.setdefault(bus, state.v_pu)
+                if abs(state.v_pu - 1.0) > abs(known - 1.0):
+                    self.v_pu[bus] = state.v_pu
+        self.loading = {
+            name: branch.loading_percent or 0.0 for name, branch in point.branches.items()
+        }
+        self.violated = {violation.element for violation in point.violations}
+        self.limits = (
+            max(bus.v_min_pu for bus in cell.buses),
+            min(bus.v_max_pu for bus in cell.buses),
+        )
+
+
+def _draw_feeder(axes: Axes, view: _View, title: str) -> None:
+    """Draw branches, buses and sources, and name what is beyond its limit."""
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=11)
+    _draw_connections(axes, view)
+    _draw_scale(axes, _draw_buses(axes, view), view)
+    axes.margins(0.09)
+    if view.is_map:
+        axes.set_aspect("equal", adjustable="datalim")
+
+
+def _draw_connections(axes: Axes, view: _View) -> None:
+    transformers = {transformer.id for transformer in view.cell.transformers}
+    for element, first, second, conducts in connections(view.cell):
+        (x1, y1), (x2, y2) = view.places[first], view.places[second]
+        loading = view.loading.get(element, 0.0)
+        is_over = element in view.violated
+        axes.plot(
+            (x1, x2),
+            (y1, y2),
+            color=_ALARM if is_over else _PLAIN if conducts else _FAINT,
+            linewidth=1.0 + 3.5 * min(loading, _WIDTH_PERCENT_MAX) / 100.0,
+            linestyle="-" if conducts else (0, (2, 2)),
+            solid_capstyle="round",
+            zorder=1,
+        )
+        middle = ((x1 + x2) / 2.0, (y1 + y2) / 2.0)
+        if element in transformers:
+            _draw_transformer(axes, middle, _ALARM if is_over else _PLAIN)
+        if is_over:
+            _write(axes, f"{element}: {loading:.0f} %", middle, (9.0, 9.0), _ALARM)
+
+
+def _draw_transformer(axes: Axes, place: Place, colour: str) -> None:
+    """Draw two rings that overlap, as on any one-line diagram; sizes are points, not map units."""
+    marker = _library("matplotlib.markers").MarkerStyle
+    shift = _library("matplotlib.transforms").Affine2D
+    for side in (-0.65, 0.65):
+        rings = marker("o", transform=shift().translate(0.0, side))
+        axes.scatter(*place, s=95, marker=rings, facecolor="white", edgecolor=colour, lw=1.6)
+
+
+def _draw_buses(axes: Axes, view: _View) -> Any:
+    """Draw the buses and return the marks that the colour scale belongs to."""
+    live = [bus.id for bus in view.cell.buses if bus.id in view.v_pu]
+    served = {customer.bus for customer in view.cell.customers}
+    few = len(live) <= _NAMED_BUSES_MAX
+    marks = axes.scatter(
+        *zip(*(view.places[bus] for bus in live), strict=True),
+        c=[view.v_pu[bus] for bus in live],
+        s=[(120 if bus in served else 60) * (1.0 if few else 0.35) for bus in live],
+        cmap="RdBu_r",
+        vmin=1.0 - _SPAN_PU,
+        vmax=1.0 + _SPAN_PU,
+        edgecolor=[_INK] * len(live),
+        linewidth=[1.8 if bus in view.violated else 0.7 for bus in live],
+        zorder=3,
+        gid="buses",
+    )
+    for bus in view.cell.buses:
+        if bus.id not in view.v_pu:
+            axes.plot(*view.places[bus.id], "x", color=_FAINT, markersize=6, zorder=3)
+        elif few or bus.id in _extremes(view):
+            _name_bus(axes, view, bus.id)
+    for source in view.cell.sources:
+        axes.plot(*view.places[source.bus], "s", color=_INK, markersize=10, zorder=2)
+    return marks
+
+
+def _extremes(view: _View) -> set[str]:
+    """Return the buses of the highest and the lowest voltage."""
+    return {max(view.v_pu, key=view.v_pu.__getitem__), min(view.v_pu, key=view.v_pu.__getitem__)}
+
+
+def _name_bus(axes: Axes, view: _View, bus: str) -> None:
+    is_over = bus in view.violated
+    text = f"{bus}: {view.v_pu[bus]:.3f}" if is_over or bus in _extremes(view) else bus
+    _write(axes, text, view.places[bus], (7.0, -11.0), _INK if is_over else _PLAIN)
+
+
+def _write(axes: Axes, text: str, place: Place, shift: Place, colour: str) -> None:
+    halo = _library("matplotlib.patheffects").withStroke
+    axes.annotate(
+        text,
+        place,
+        shift,
+        textcoords="offset points",
+        color=colour,
+        fontsize=8,
+        zorder=4,
+        path_effects=[halo(linewidth=2.4, foreground="white")],
+    )
+
+
+def _draw_scale(axes: Axes, marks: Any, view: _View) -> None:
+    """Draw the colour scale with the limits marked."""
+    bar = axes.figure.colorbar(marks, ax=axes, shrink=0.75, aspect=26, pad=0.02)
+    bar.ax.set_title("voltage, pu", fontsize=9, fontweight="normal", pad=8)
+    bar.outline.set_edgecolor(_FAINT)
+    low, high = view.limits
+    ticks = sorted({0.9, 1.0, 1.1, low, high})
+    bar.set_ticks(ticks, labels=[f"{t:g} limit" if t in view.limits else f"{t:g}" for t in ticks])
+    for limit in view.limits:
+        bar.ax.axhline(limit, color=_INK, linewidth=1.6)
+
+
+def _hours(day: Day) -> list[float]:
+    midnight = datetime.combine(day.date, datetime.min.time())
+    return [(step.at - midnight) / timedelta(hours=1) for step in day.steps]
+
+
+def _draw_voltage(axes: Axes, day: Day) -> None:
+    hours = _hours(day)
+    low = np.array([step.v_min_pu for step in day.steps])
+    high = np.array([step.v_max_pu for step in day.steps])
+    axes.set_title("voltage of all buses, pu")
+    axes.fill_between(hours, low, high, color="#c9d3dc", linewidth=0)
+    axes.plot(hours, high, color=_HIGH, linewidth=1.3)
+    axes.plot(hours, low, color=_LOW, linewidth=1.3)
+    _shade(axes, hours, high, day.v_max_limit_pu, above=True)
+    _shade(axes, hours, low, day.v_min_limit_pu, above=False)
+
+
+def _draw_loading(axes: Axes, day: Day) -> None:
+    hours = _hours(day)
+    axes.set_title("highest loading, %")
+    for name, colour, values in (
+        ("transformer", _INK, [step.transformer_percent for step in day.steps]),
+        ("line", "#5aa469", [step.line_percent for step in day.steps]),
+    ):
+        percent = np.array([value for value in values if value is not None])
+        if percent.size:
+            axes.plot(hours, percent, color=colour, linewidth=1.3, label=name)
+            _shade(axes, hours, percent, day.loading_limit_percent, above=True)
+    axes.set_ylim(bottom=0.0)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def _shade(axes: Axes, hours: list[float], values: Any, limit: float, *, above: bool) -> None:
+    """Draw a limit, and colour what is beyond it."""
+    beyond = values > limit if above else values < limit
+    axes.axhline(limit, color=_ALARM, linewidth=1.0, linestyle=(0, (4, 3)))
+    _write(axes, f"limit {limit:g}", (0.0, limit), (3.0, 3.0), _ALARM)
+    axes.fill_between(
+        hours, values, limit, where=beyond, color=_ALARM, alpha=0.35, linewidth=0, interpolate=True
+    )
+
+
+def _draw_exchange(axes: Axes, day: Day) -> None:
+    hours = _hours(day)
+    kw = np.array([step.source_kw for step in day.steps])
+    axes.set_title("power from the grid above, kW (negative: export)")
+    axes.axhline(0.0, color=_FAINT, linewidth=0.8)
+    axes.fill_between(hours, kw, 0.0, where=kw > 0.0, color=_LOW, alpha=0.3, linewidth=0)
+    axes.fill_between(hours, kw, 0.0, where=kw < 0.0, color=_HIGH, alpha=0.3, linewidth=0)
+    axes.plot(hours, kw, color=_INK, linewidth=1.3)
+
+
+def _finish_curves(curves: list[Axes], day: Day, worst: OperatingPoint) -> None:
+    """Mark the moment of the map, and put the hours below the last axis only."""
+    midnight = datetime.combine(day.date, datetime.min.time())
+    for axes in curves:
+        if worst.at is not None:
+            moment = (worst.at - midnight) / timedelta(hours=1)
+            axes.axvline(moment, color=_INK, linewidth=0.8, linestyle=":")
+        axes.tick_params(length=0, labelbottom=axes is curves[-1])
+    hours = range(0, 25, 4)
+    curves[-1].set_xlim(0.0, 24.0)
+    curves[-1].set_xticks(hours, labels=[f"{hour:02d}:00" for hour in hours])

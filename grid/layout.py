@@ -1,0 +1,94 @@
+"""Where to draw the buses of a cell: at their coordinates, or as a tree below the source."""
+
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
+
+from peercell.grid.model import Cell
+
+Place = tuple[float, float]
+
+
+def places(cell: Cell) -> Mapping[str, Place]:
+    """Return where each bus stands, x to the right and y upwards, in any unit.
+
+    The cell's coordinates count only where every bus has them; a drawing of half a map and half a
+    tree means nothing.
+    """
+    if not has_coordinates(cell):
+        return _tree(cell)
+    return {bus.id: (bus.x or 0.0, bus.y or 0.0) for bus in cell.buses}
+
+
+def has_coordinates(cell: Cell) -> bool:
+    """Return whether every bus of a cell has coordinates."""
+    return all(bus.x is not None and bus.y is not None for bus in cell.buses)
+
+
+def connections(cell: Cell) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield (element, bus, other bus, conducts) for all that joins two buses."""
+    opened = {switch.branch for switch in cell.switches if switch.branch and not switch.closed}
+    for branch in cell.branches:
+        closed = branch.in_service and branch.id not in opened
+        yield branch.id, branch.from_bus, branch.to_bus, closed
+    for unit in cell.transformers:
+        closed = unit.in_service and unit.id not in opened
+        yield unit.id, unit.hv_bus, unit.lv_bus, closed
+    for switch in cell.switches:
+        if switch.other_bus is not None:
+            yield switch.id, switch.bus, switch.other_bus, switch.closed
+
+
+def _tree(cell: Cell) -> Mapping[str, Place]:
+    """Return a tree from left to right: x is the hops from the source, y the order of the leaves.
+
+    What no source reaches follows below, as trees of its own.
+    """
+    neighbours = defaultdict(list)
+    for _, first, second, conducts in connections(cell):
+        if conducts:
+            neighbours[first].append(second)
+            neighbours[second].append(first)
+    depth: dict[str, int] = {}
+    children: dict[str, list[str]] = defaultdict(list)
+    roots = []
+    for root in [*(source.bus for source in cell.sources), *(bus.id for bus in cell.buses)]:
+        if root not in depth:
+            roots.append(root)
+            _grow(root, neighbours, depth, children)
+    row: dict[str, float] = {}
+    # Deepest first: a bus stands in the middle of its children, a leaf takes the next free row.
+    for bus in _leaves_in_order(roots, children):
+        row[bus] = float(len(row))
+    for bus in sorted(depth, key=lambda bus: -depth[bus]):
+        if bus not in row:
+            row[bus] = sum(row[child] for child in children[bus]) / len(children[bus])
+    return {bus: (float(depth[bus]), -row[bus]) for bus in depth}
+
+
+def _grow(
+    root: str,
+    neighbours: Mapping[str, list[str]],
+    depth: dict[str, int],
+    children: dict[str, list[str]],
+) -> None:
+    """Add the tree below a root, breadth first."""
+    depth[root] = 0
+    queue = deque([root])
+    while queue:
+        bus = queue.popleft()
+        for other in neighbours.get(bus, ()):
+            if other not in depth:
+                depth[other] = depth[bus] + 1
+                children[bus].append(other)
+                queue.append(other)
+
+
+def _leaves_in_order(roots: list[str], children: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield the leaves in the order in which one walks around the trees."""
+    stack = roots[::-1]
+    while stack:
+        bus = stack.pop()
+        below = children.get(bus, [])
+        if not below:
+            yield bus
+        stack.extend(below[::-1])
