@@ -2,10 +2,9 @@
 
 from collections import Counter, defaultdict, deque
 
+from peercell.grid.check import LOW_VOLTAGE_KV_MAX
 from peercell.grid.model import Branch, BranchKind, Cell, Level, Transformer
 from peercell.grid.topology import Link, Topology, UnionFind
-
-LV_KV_BELOW = 1.0
 
 Group = frozenset[int]
 
@@ -113,7 +112,7 @@ class Hierarchy:
 
     def level(self, group: Group) -> Level:
         """Voltage level of a group."""
-        return Level.LV if self.kv(group) < LV_KV_BELOW else Level.MV
+        return Level.LV if self.kv(group) < LOW_VOLTAGE_KV_MAX else Level.MV
 
     def reach(self, group: Group) -> int:
         """Return the number of customers in a group and under it."""

@@ -13,7 +13,8 @@ from typing import Annotated
 from msgspec import Meta, structs
 
 from peercell.agents.errors import PeercellError
-from peercell.grid.hierarchy import LV_KV_BELOW, Group, Hierarchy
+from peercell.grid.check import LOW_VOLTAGE_KV_MAX
+from peercell.grid.hierarchy import Group, Hierarchy
 from peercell.grid.model import (
     Cell,
     CouplingPoint,
@@ -131,7 +132,7 @@ def aggregated_microgrids(cell: Cell) -> tuple[Id, ...]:
     return tuple(
         customer.id
         for customer in cell.customers
-        if kv[customer.bus] >= LV_KV_BELOW
+        if kv[customer.bus] >= LOW_VOLTAGE_KV_MAX
         and any(asset.p_profile.startswith("lv_") for asset in customer.assets)
     )
 
