@@ -65,14 +65,14 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("peercell-*.whl"))
 
 
-def test_the_wheel_holds_every_file_of_the_code_once(wheel: Path) -> None:
+def test_the_wheel_holds_every_file_of_the_code_once(wheel: Path, checkout: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = [name for name in archive.namelist() if name.startswith("peercell/")]
     assert len(packed) == len(set(packed))
     expected = {
-        f"peercell/{path.relative_to(ROOT).as_posix()}"
+        f"peercell/{path.relative_to(checkout).as_posix()}"
         for folder in ("agents", "broker", "grid")
-        for path in (ROOT / folder).rglob("*")
+        for path in (checkout / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     expected |= {f"peercell/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}
