@@ -101,7 +101,9 @@ class Inverter:
 
     def _angle(self) -> tuple[Real, Real]:
         """Return cosine and sine of the largest angle between P and S."""
-        cosine = np.asarray(self.power_factor_min, np.float64)
+        limit = np.asarray(self.power_factor_min, np.float64)
+        # Below this the triangle is wider than any rating, and its tangent overflows.
+        cosine = np.where(limit < _SAME, 0.0, limit)
         return cosine, np.sqrt((1.0 - cosine) * (1.0 + cosine))
 
     def _cap(self) -> tuple[Real, Real]:

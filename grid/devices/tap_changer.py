@@ -12,9 +12,9 @@ from peercell.grid.model import TapChanger, Transformer
 class ChangerState(Struct, frozen=True, kw_only=True):
     """What a tap changer remembers.
 
-    `side` is where the voltage was last: 1 above the band, -1 below it, 0 inside; `since_s` when it
-    came there or the changer moved. `moved_at_pu` is the deviation from the set-point that caused
-    the last move, 0 once the voltage has been inside the band.
+    `side` is where the voltage was last: 1 above the band, -1 below it, 0 inside or locked out;
+    `since_s` when it came there or the changer moved. `moved_at_pu` is the deviation from the
+    set-point that caused the last move, 0 once the voltage has been inside the band.
     """
 
     position: int
@@ -32,9 +32,10 @@ def observe(
     towards the band; the delay then runs again (definite time). It stays at the end of its table.
 
     Lock-out: where a step is wider than the band, the voltage jumps across it and a changer would
-    step back and forth without end. A move that takes back the last one is refused unless the
-    voltage is now further from the set-point than it was before that one; a voltage inside the band
-    clears this memory. So the changer rests at the better of the two positions.
+    step back and forth without end. A move is refused that would take back the last one when the
+    voltage has since crossed the band by no more than a step does, and is no further from the
+    set-point than before. So the changer rests at the better of the two positions. A voltage inside
+    the band, or one that the last step does not explain, ends the lock.
 
     Parameters
     ----------
@@ -51,12 +52,14 @@ def observe(
     side = (deviation_pu > 0.0) - (deviation_pu < 0.0)
     if abs(deviation_pu) <= changer.dead_band_pu / 2.0:
         return ChangerState(position=state.position, since_s=now_s)
+    position = _next_position(transformer, state.position, lower_voltage=side > 0)
+    step = abs(transformer.at(position).ratio / transformer.at(state.position).ratio - 1.0)
+    if _jumped(state.moved_at_pu, deviation_pu, step):
+        # Side 0, so that the delay begins when the lock ends.
+        return structs.replace(state, side=0, since_s=now_s)
     if side != state.side:
         state = structs.replace(state, side=side, since_s=now_s)
-    takes_back = state.moved_at_pu * deviation_pu < 0.0
-    locked = takes_back and abs(deviation_pu) <= abs(state.moved_at_pu)
-    position = _next_position(transformer, state.position, lower_voltage=side > 0)
-    if now_s - state.since_s < changer.delay_s or locked or position == state.position:
+    if now_s - state.since_s < changer.delay_s or position == state.position:
         return state
     return ChangerState(position=position, side=side, since_s=now_s, moved_at_pu=deviation_pu)
 
@@ -113,6 +116,14 @@ def _changer(transformer: Transformer) -> TapChanger:
             "name a bus on the low-voltage side",
         )
     return changer
+
+
+def _jumped(before_pu: float, after_pu: float, step_pu: float) -> bool:
+    """Tell whether a changer's own step explains that the voltage crossed the band to no harm."""
+    crossed = before_pu * after_pu < 0.0
+    swing_pu = abs(after_pu - before_pu)
+    # Loads of constant power answer to a step with a little more than the step.
+    return crossed and swing_pu <= 1.5 * step_pu and abs(after_pu) <= abs(before_pu)
 
 
 def _next_position(transformer: Transformer, position: int, *, lower_voltage: bool) -> int:

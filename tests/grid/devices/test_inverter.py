@@ -71,8 +71,8 @@ def test_what_is_given(
     priority: Priority,
     expected: tuple[float, float],
 ) -> None:
-    given_power = inverter.give(*wanted, (0.0, available), priority)
-    assert given_power == (pytest.approx(expected[0]), pytest.approx(expected[1]))
+    p_given, q_given = inverter.give(*wanted, (0.0, available), priority)
+    assert (float(p_given), float(q_given)) == pytest.approx(expected)
 
 
 @given(inverters(), ANY_POWER, ANY_POWER, st.tuples(ANY_POWER, ANY_POWER), PRIORITIES)
