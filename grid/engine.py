@@ -2,11 +2,13 @@
 
 With I = conj(S / V), the current that the injections push into the nodes, the network answers
 V = w + Z I, where w is the profile without injections. Iterating the two from V = w converges
-linearly up to 99.9 % of the collapse loading; it always starts from w, so that a state gives the
-same bits whatever came before. Nodes are phases of buses: one and three phases are the same code.
+linearly, and with a few extrapolations up to 99.9 % of the collapse loading; it always starts from
+w, so that a state gives the same bits whatever came before. Nodes are phases of buses: one and
+three phases are the same code.
 
 Source: Giraldo, Vergara, Palensky, "A fixed-point current injection power flow for electric
-distribution systems using Laurent series", PSCC 2022; the stopping rule is Banach's bound.
+distribution systems using Laurent series", PSCC 2022; the stopping rule is Banach's bound, the
+extrapolation Aitken's.
 """
 
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from peercell.grid.impedance import impedance
 ITERATIONS_MAX = 200
 ERROR_PU_MAX = 1e-9
 _CHUNK_STEPS = 256
+# Ordinary loads are solved before the first; ever longer gaps let any contraction win in the end.
+_EXTRAPOLATIONS = frozenset({8, 16, 32, 64, 128})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ class VoltageDependence:
     def slope(self, voltage: Complex) -> Complex:
         """Return d(power)/d|V| in kVA per pu."""
         return self.current + 2.0 * np.abs(voltage) * self.impedance
+
+    def rows(self, index: slice | npt.NDArray[np.bool_]) -> "VoltageDependence":
+        """Return the dependence of some steps of many."""
+        return VoltageDependence(self.current[index], self.impedance[index])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,7 @@ class PowerFlow:
         """
         start, rise = self._start, self.impedance.at_active
         voltage, previous = start, 0.0
+        last = older = start
         with np.errstate(all="ignore"):
             for iteration in range(1, ITERATIONS_MAX + 1):
                 total = power if dependence is None else power + dependence.power(voltage)
@@ -132,7 +141,11 @@ class PowerFlow:
                     return Flow(rest, iteration)
                 if not step < np.inf:
                     break
+                if iteration in _EXTRAPOLATIONS:
+                    new += _extrapolation(older, last, change)
+                    step = 0.0
                 voltage, previous = new, step
+                last, older = change, last
         raise self._collapse(voltage, iteration)
 
     def solve_batch(self, power: Complex, dependence: VoltageDependence | None = None) -> BatchFlow:
@@ -143,9 +156,7 @@ class PowerFlow:
         iterations = 0
         for first in range(0, steps, _CHUNK_STEPS):
             rows = slice(first, first + _CHUNK_STEPS)
-            part = dependence and VoltageDependence(
-                dependence.current[rows], dependence.impedance[rows]
-            )
+            part = dependence and dependence.rows(rows)
             voltage[rows], used, converged[rows] = self._solve_chunk(power[rows], part)
             iterations = max(iterations, used)
         return BatchFlow(voltage, iterations, converged)
@@ -153,25 +164,36 @@ class PowerFlow:
     def _solve_chunk(
         self, power: Complex, dependence: VoltageDependence | None
     ) -> tuple[Complex, int, npt.NDArray[np.bool_]]:
-        start = self._start
-        voltage = np.broadcast_to(start, power.shape)
+        """Return voltages, iterations and what converged; a row leaves as soon as it is decided."""
+        solution, converged = np.zeros_like(power), np.zeros(power.shape[0], np.bool_)
+        left, iteration = np.arange(power.shape[0]), 0
+        voltage = last = older = np.broadcast_to(self._start, power.shape)
         previous = np.zeros(power.shape[0])
-        iteration, done = 0, np.zeros(power.shape[0], np.bool_)
         with np.errstate(all="ignore"):
-            while iteration < ITERATIONS_MAX and not done.all():
+            while left.size and iteration < ITERATIONS_MAX:
                 iteration += 1
                 total = power if dependence is None else power + dependence.power(voltage)
-                current = np.conjugate(total / voltage)
+                current = np.divide(total, voltage)
+                np.conjugate(current, current)
                 new = self.impedance.at_active(current)
-                new += start
-                change = (new - voltage).view(np.float64)
-                step = np.sqrt(np.einsum("ij,ij->i", change, change))
+                new += self._start
+                change = new - voltage
+                step = np.sqrt(_inner(change, change))
                 done = (step * step <= ERROR_PU_MAX * (previous - step)) | (step == 0.0)
-                voltage, previous = new, step
-            everywhere = self.impedance.at_all(current)
+                if iteration in _EXTRAPOLATIONS:
+                    new += _extrapolation(older, last, change)
+                    step[step < np.inf] = 0.0
+                stays = ~done & (step < np.inf)
+                voltage, previous, last, older = new, step, change, last
+                if not stays.all():
+                    solution[left[done]], converged[left[done]] = current[done], True
+                    left, power, previous = left[stays], power[stays], previous[stays]
+                    voltage, last, older = voltage[stays], last[stays], older[stays]
+                    dependence = dependence and dependence.rows(stays)
+            everywhere = self.impedance.at_all(solution)
             everywhere += self.impedance.no_load
-        everywhere[~done] = 0.0
-        return everywhere, iteration, done
+        everywhere[~converged] = 0.0
+        return everywhere, iteration, converged
 
     def link_flow(self, voltage: Complex) -> LinkFlow:
         """Return what the links carry at node voltages (nodes,) or (steps, nodes) in pu."""
@@ -206,3 +228,19 @@ class PowerFlow:
             "reduce the power, raise the source voltage, or close a switch",
             label,
         )
+
+
+def _inner(first: Complex, second: Complex) -> Real:
+    """Return the real inner product along the last axis."""
+    return np.asarray(np.einsum("...i,...i", first.view(np.float64), second.view(np.float64)))
+
+
+def _extrapolation(older: Complex, last: Complex, change: Complex) -> Complex:
+    """Return the rest of the way, from the last three changes, taken as a geometric series.
+
+    The map is conjugate-linear near its solution, so that its modes come in pairs ±q: changes are
+    compared two iterations apart, where both shrink by the same q².
+    """
+    ratio = _inner(older, change) / _inner(older, older)
+    gain = np.where(ratio < 1.0, ratio / (1.0 - ratio), 0.0)
+    return np.asarray((change + last) * gain[..., None])
