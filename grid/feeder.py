@@ -176,7 +176,7 @@ class _Wiring:
     """Which asset feeds which active node, and with which share of its power."""
 
     def __init__(self, cell: Cell, vertex: Mapping[str, int], net: Network) -> None:
-        fixed = set(net.fixed.tolist())
+        held = dict(zip(net.fixed.tolist(), np.abs(net.fixed_voltage).tolist(), strict=True))
         places = [
             (vertex[customer.bus] * cell.phases + phase, number, 1.0 / len(phases))
             for number, (customer, asset) in enumerate(_with_customer(cell))
@@ -185,14 +185,18 @@ class _Wiring:
             for phase in phases
         ]
         # Sorted by node, so that the powers of one node stand side by side and reduceat adds them.
-        free = sorted(place for place in places if place[0] not in fixed)
+        free = sorted(place for place in places if place[0] not in held)
         self._asset = np.array([number for _, number, _ in free], np.int64)
         self._share = np.array([share for _, _, share in free])
         nodes = np.array([node for node, _, _ in free], np.int64)
         self.active, self._first = np.unique(nodes, return_index=True)
-        pinned = [number for node, number, _ in places if node in fixed]
-        self._pinned: Index = np.unique(np.array(pinned, np.int64))
         self._constant, self._current, self._impedance = _shares(cell.assets)
+        pinned = {number: held[node] for node, number, _ in places if node in held}
+        self._pinned: Index = np.array(list(pinned), np.int64)
+        magnitude = np.array(list(pinned.values()))
+        self._pinned_share = self._constant[self._pinned] + magnitude * (
+            self._current[self._pinned] + magnitude * self._impedance[self._pinned]
+        )
         self._is_constant = not (self._current.any() or self._impedance.any())
 
     def injection(self, power: Complex) -> tuple[Complex, VoltageDependence | None]:
@@ -207,7 +211,7 @@ class _Wiring:
 
     def pinned(self, power: Complex) -> npt.NDArray[np.complex128]:
         """Return the power of the assets at source buses, which no voltage answers to."""
-        return np.asarray(power[..., self._pinned].sum(-1))
+        return np.asarray(_scale(power[..., self._pinned], self._pinned_share).sum(-1))
 
     def _by_node(self, power: Complex) -> Complex:
         if not self._first.size:
