@@ -430,13 +430,34 @@ SHIPPED = {
     # Eight feeders and the busbar, which has a customer of its own; two of the six loop lines
     # begin and end in the same feeder.
     "mvlv108": ({Level.MV: 9, Level.LV: 1}, 4),
+    "eu-lv": ({Level.LV: 5}, 0),
 }
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_names() if name in SHIPPED])
+def test_every_shipped_cell_is_described() -> None:
+    assert SHIPPED.keys() == set(shipped_names())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_cells_divide_as_described(name: str) -> None:
     cell = load_cell(name).cell
     zones = partition(cell)
     check_zones(cell, zones)
+    assert zones == cell.zones, "compile the cell again"
     levels = [microgrid.level for microgrid in zones.microgrids]
     assert ({level: levels.count(level) for level in set(levels)}, len(zones.ties)) == SHIPPED[name]
+
+
+def test_the_low_voltage_zones_of_cigre_are_microgrids_with_one_coupling_point_each() -> None:
+    zones = load_cell("cigre-lv3").cell.zones
+    assert [len(microgrid.buses) for microgrid in zones.microgrids] == [18, 2, 20]
+    assert [point.branch for point in zones.coupling_points] == ["trafo-0", "trafo-1", "trafo-2"]
+
+
+def test_a_feeder_station_of_simbench_stands_for_a_low_voltage_network() -> None:
+    cell = load_cell("mvlv108").cell
+    found = aggregated_microgrids(cell)
+    assert len(found) == 89
+    bus = {customer.id: customer.bus for customer in cell.customers}
+    feeders = {b for grid in cell.zones.microgrids if grid.level is Level.MV for b in grid.buses}
+    assert {bus[customer] for customer in found} <= feeders

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from datetime import datetime
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.grid.builders import case33, load
 
+from peercell.broker.cells import load_cell
 from peercell.grid.admittance import Real
 from peercell.grid.devices.droop import (
     VOLT_VAR_CATEGORY_A,
@@ -23,6 +25,8 @@ from peercell.grid.devices.droop import (
 from peercell.grid.devices.errors import DeviceError, HuntingError
 from peercell.grid.devices.inverter import Inverter
 from peercell.grid.feeder import Feeder
+from peercell.grid.model import AssetKind
+from peercell.grid.study import powers_at
 
 
 @pytest.mark.parametrize(
@@ -151,3 +155,37 @@ def test_undamped_droop_hunts_on_a_narrow_band() -> None:
     assert settle_feeder(0.06, 1.0).rounds > 2 * settle_feeder(0.06, 0.5).rounds
     with pytest.raises(HuntingError, match="does not come to rest"):
         settle_feeder(0.015, 1.0)
+
+
+def test_the_default_curve_hunts_undamped_on_a_sunny_village() -> None:
+    """rural1 at noon of 28 May 2016: 1.0749 pu without droop, a loop gain above 1 with it."""
+    loaded = load_cell("rural1")
+    feeder = Feeder(loaded.cell)
+    p_kw, q_kvar = powers_at(feeder, loaded.profiles, datetime(2016, 5, 28, 12))
+    customers = loaded.cell.customers
+    kinds = [(customer.bus, asset) for customer in customers for asset in customer.assets]
+    plants = [n for n, (_, asset) in enumerate(kinds) if asset.kind is AssetKind.PV]
+    places = [feeder.node_positions(kinds[n][0])[0] for n in plants]
+    ratings = np.array([kinds[n][1].rating_kva for n in plants], np.float64)
+    sun, nothing = p_kw[plants], np.zeros(len(plants))
+    droop = Droop(Inverter(ratings, power_factor_min=0.9))
+
+    def solve(p_plants: Real, q_plants: Real) -> Real:
+        p_all, q_all = p_kw.copy(), q_kvar.copy()
+        p_all[plants], q_all[plants] = p_plants, q_plants
+        return np.asarray(np.abs(feeder.solve(p_all, q_all).voltage))
+
+    def settle_village(damping: float) -> Settled:
+        return settle(
+            lambda p, q: solve(p, q)[places],
+            lambda v: droop.answer(v, sun),
+            (sun, nothing),
+            damping,
+        )
+
+    with pytest.raises(HuntingError):
+        settle_village(1.0)
+    settled = settle_village(0.5)
+    assert settled.rounds <= 20
+    assert solve(sun, nothing).max() == pytest.approx(1.0749, abs=1e-4)
+    assert solve(settled.p_kw, settled.q_kvar).max() < 1.055

@@ -1,6 +1,7 @@
 """When a tap changer moves, and where it comes to rest."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandapower.control import DiscreteTapControl
 
+from peercell.broker.cells import load_cell
 from peercell.grid.devices.errors import DeviceError, HuntingError
 from peercell.grid.devices.tap_changer import ChangerState, observe, rest_positions
+from peercell.grid.feeder import Feeder
 from peercell.grid.model import Tap, TapChanger, Transformer
+from peercell.grid.topology import Switching
 
 STEP = 0.015
 TRANSFORMER = Transformer(
@@ -111,7 +115,7 @@ def test_it_comes_to_rest_in_the_band_or_as_near_as_it_can(
 
 
 def test_two_changers_of_one_busbar_move_together() -> None:
-    def voltages(at: Any) -> list[float]:
+    def voltages(at: Sequence[int]) -> list[float]:
         shared = 1.06 - STEP * (at[0] + at[1]) / 2.0
         return [shared, shared]
 
@@ -168,7 +172,7 @@ def test_end_position_against_pandapower(source_pu: float, load_mw: float, start
     DiscreteTapControl(net, 0, vm_lower_pu=0.99, vm_upper_pu=1.01)
     pp.runpp(net, run_control=True, numba=False)
 
-    def voltages(at: Any) -> list[float]:
+    def voltages(at: Sequence[int]) -> list[float]:
         plain.trafo["tap_pos"] = at[0]
         pp.runpp(plain, numba=False)
         return [float(plain.res_bus.vm_pu.iloc[1])]
@@ -176,3 +180,24 @@ def test_end_position_against_pandapower(source_pu: float, load_mw: float, start
     plain = substation(source_pu, load_mw, start)
     (rest,) = rest_positions([TRANSFORMER], [start], voltages)
     assert rest == net.trafo.tap_pos.iloc[0]
+
+
+@pytest.mark.parametrize("start", [(-6, -6), (0, 0), (7, 7)])
+def test_the_parallel_changers_of_a_substation_bring_its_busbar_into_the_band(
+    start: tuple[int, int],
+) -> None:
+    cell = load_cell("mvlv108").cell
+    units = [unit for unit in cell.transformers if unit.changer]
+
+    def voltages(at: Sequence[int]) -> list[float]:
+        taps = {unit.id: position for unit, position in zip(units, at, strict=True)}
+        feeder = Feeder(cell, Switching(taps=taps))
+        voltage = feeder.solve(*feeder.nominal).voltage
+        places = [feeder.node_positions(unit.changer.bus)[0] for unit in units if unit.changer]
+        return [float(abs(voltage[place])) for place in places]
+
+    rest = rest_positions(units, start, voltages)
+    assert rest[0] == rest[1]
+    for unit, voltage_pu in zip(units, voltages(rest), strict=True):
+        assert unit.changer is not None
+        assert abs(voltage_pu - unit.changer.v_set_pu) <= unit.changer.dead_band_pu / 2.0
