@@ -78,21 +78,23 @@ def chart(curves: Sequence[Curve], axes: Axes) -> str:
     bottom, top = min(values), max(values)
     if top - bottom < 1e-9:
         bottom, top = bottom - 0.5, top + 0.5
-    columns, rows = max(axes.width - _MARGIN - 2, 12), axes.height - 1
-    canvas = _Canvas(columns, rows, top, bottom)
+    texts = {value: format(value, axes.form) for value in (top, bottom, *axes.limits)}
+    margin = max(_MARGIN, *(len(text) for text in texts.values()))
+    columns = max(axes.width - margin - 2, 12)
+    canvas = _Canvas(columns, axes.height - 1, top, bottom)
     for limit in axes.limits:
         for x in range(canvas.width):
             if x % _PERIOD < _DASH:
                 canvas.column(x, canvas.y(limit), canvas.y(limit), _LIMIT_COLOUR)
     for curve in curves:
         _draw(canvas, curve)
-    labels = {canvas.y(value) // 4: format(value, axes.form) for value in (top, bottom)}
-    labels |= {canvas.y(limit) // 4: format(limit, axes.form) for limit in axes.limits}
+    # The limits come last: where two labels fall on one row, the limit is the one to read.
+    labels = {canvas.y(value) // 4: text for value, text in texts.items()}
     body = [
-        f"{labels.get(row, ''):>{_MARGIN}} {'┤' if row in labels else '│'}{line}"
+        f"{labels.get(row, ''):>{margin}} {'┤' if row in labels else '│'}{line}"
         for row, line in enumerate(canvas.lines())
     ]
-    return "\n".join([*body, _ticks(axes.ticks, columns)])
+    return "\n".join([*body, " " * (margin + 2) + _ticks(axes.ticks, columns)])
 
 
 def _draw(canvas: _Canvas, curve: Curve) -> None:
@@ -112,9 +114,9 @@ def _towards(previous: int, row: int) -> int:
 
 def _ticks(labels: Sequence[str], columns: int) -> str:
     """Return the labels below the axis, the first at its left end, the last at its right end."""
-    line = [" "] * (columns + _MARGIN + 2)
+    line = [" "] * columns
     for number, label in enumerate(labels):
         share = number / max(len(labels) - 1, 1)
-        start = _MARGIN + 2 + round(share * (columns - 1)) - round(share * (len(label) - 1))
+        start = round(share * (columns - len(label)))
         line[start : start + len(label)] = label
     return "".join(line).rstrip()

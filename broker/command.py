@@ -80,6 +80,16 @@ def _set_quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.ensure_object(Session).quiet |= value
 
 
+def _output_option() -> click.Option:
+    """Return the option by which every command that prints data takes its format."""
+    return click.Option(
+        ["-o", "--output"],
+        type=click.Choice(Format, case_sensitive=False),
+        default=Format.TABLE,
+        help="Format of the answer; table when not given.",
+    )
+
+
 def common_options() -> list[click.Parameter]:
     """Return the flags that every command takes, before or after its name."""
     return [
@@ -114,13 +124,6 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., None]], Comman
 
 def data_command(name: str, *examples: str) -> Callable[[Callable[..., Answer]], Command]:
     """Return a decorator that makes a function a command, and prints the answer it returns."""
-    option = click.option(
-        "-o",
-        "--output",
-        type=click.Choice(Format, case_sensitive=False),
-        default=Format.TABLE,
-        help="Format of the answer; table when not given.",
-    )
 
     def decorate(function: Callable[..., Answer]) -> Command:
         @functools.wraps(function)
@@ -129,7 +132,9 @@ def data_command(name: str, *examples: str) -> Callable[[Callable[..., Answer]],
             say(render(answer, output))
             hint(answer.hint)
 
-        return command(name, *examples)(option(print_answer))
+        made = command(name, *examples)(print_answer)
+        made.params.insert(-len(common_options()), _output_option())
+        return made
 
     return decorate
 

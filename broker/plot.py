@@ -104,6 +104,9 @@ class _View:
         self.places = places(cell)
         self.is_map = has_coordinates(cell)
         self.v_pu: dict[str, float] = {}
+        self.violated = {violation.element for violation in point.violations}
+        if cell.phases > 1:
+            self.violated |= {node.rpartition(".")[0] for node in self.violated}
         for node, state in point.buses.items():
             bus = node if cell.phases == 1 else node.rpartition(".")[0]
             if state.v_pu is not None:
@@ -113,7 +116,6 @@ class _View:
         self.loading = {
             name: branch.loading_percent or 0.0 for name, branch in point.branches.items()
         }
-        self.violated = {violation.element for violation in point.violations}
         self.limits = (
             max(bus.v_min_pu for bus in cell.buses),
             min(bus.v_max_pu for bus in cell.buses),
@@ -123,7 +125,7 @@ class _View:
 def _draw_feeder(axes: Axes, view: _View, title: str) -> None:
     """Draw branches, buses and sources, and name what is beyond its limit."""
     axes.set_axis_off()
-    axes.set_title(title, fontsize=11)
+    axes.set_title(title, fontsize=11, wrap=True)
     _draw_connections(axes, view)
     _draw_scale(axes, _draw_buses(axes, view), view)
     axes.margins(0.09)
@@ -150,16 +152,16 @@ def _draw_connections(axes: Axes, view: _View) -> None:
         if element in transformers:
             _draw_transformer(axes, middle, _ALARM if is_over else _PLAIN)
         if is_over:
-            _write(axes, f"{element}: {loading:.0f} %", middle, (9.0, 9.0), _ALARM)
+            _write(axes, f"{element}: {loading:.0f} %", middle, (11.0, -7.0), _ALARM)
 
 
 def _draw_transformer(axes: Axes, place: Place, colour: str) -> None:
     """Draw two rings that overlap, as on any one-line diagram; sizes are points, not map units."""
     marker = _library("matplotlib.markers").MarkerStyle
     shift = _library("matplotlib.transforms").Affine2D
-    for side in (-0.65, 0.65):
+    for side in (-0.5, 0.5):
         rings = marker("o", transform=shift().translate(0.0, side))
-        axes.scatter(*place, s=95, marker=rings, facecolor="white", edgecolor=colour, lw=1.6)
+        axes.scatter(*place, s=70, marker=rings, facecolor="white", edgecolor=colour, lw=1.6)
 
 
 def _draw_buses(axes: Axes, view: _View) -> Any:
@@ -167,15 +169,16 @@ def _draw_buses(axes: Axes, view: _View) -> Any:
     live = [bus.id for bus in view.cell.buses if bus.id in view.v_pu]
     served = {customer.bus for customer in view.cell.customers}
     few = len(live) <= _NAMED_BUSES_MAX
+    scale = min(1.0, _NAMED_BUSES_MAX / len(live)) ** 0.6
     marks = axes.scatter(
         *zip(*(view.places[bus] for bus in live), strict=True),
         c=[view.v_pu[bus] for bus in live],
-        s=[(120 if bus in served else 60) * (1.0 if few else 0.35) for bus in live],
+        s=[(120 if bus in served else 55) * scale for bus in live],
         cmap="RdBu_r",
         vmin=1.0 - _SPAN_PU,
         vmax=1.0 + _SPAN_PU,
         edgecolor=[_INK] * len(live),
-        linewidth=[1.8 if bus in view.violated else 0.7 for bus in live],
+        linewidth=[(1.8 if bus in view.violated else 0.7) * scale**0.5 for bus in live],
         zorder=3,
         gid="buses",
     )
@@ -255,7 +258,7 @@ def _draw_loading(axes: Axes, day: Day) -> None:
             axes.plot(hours, percent, color=colour, linewidth=1.3, label=name)
             _shade(axes, hours, percent, day.loading_limit_percent, above=True)
     axes.set_ylim(bottom=0.0)
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
 def _shade(axes: Axes, hours: list[float], values: Any, limit: float, *, above: bool) -> None:

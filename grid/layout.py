@@ -1,11 +1,14 @@
 """Where to draw the buses of a cell: at their coordinates, or as a tree below the source."""
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 
 from peercell.grid.model import Cell
 
 Place = tuple[float, float]
+
+# Share of the map's height between a station and the bus above it.
+_LIFT = 0.18
 
 
 def places(cell: Cell) -> Mapping[str, Place]:
@@ -16,12 +19,27 @@ def places(cell: Cell) -> Mapping[str, Place]:
     """
     if not has_coordinates(cell):
         return _tree(cell)
-    return {bus.id: (bus.x or 0.0, bus.y or 0.0) for bus in cell.buses}
+    return _lift_stations(cell, {bus.id: (bus.x or 0.0, bus.y or 0.0) for bus in cell.buses})
 
 
 def has_coordinates(cell: Cell) -> bool:
     """Return whether every bus of a cell has coordinates."""
     return all(bus.x is not None and bus.y is not None for bus in cell.buses)
+
+
+def _lift_stations(cell: Cell, found: dict[str, Place]) -> Mapping[str, Place]:
+    """Put a bus that only feeds a transformer above it where its own place is another bus's.
+
+    Low-voltage data give the medium-voltage bus of their station the place of some house.
+    """
+    height = max(y for _, y in found.values()) - min(y for _, y in found.values())
+    taken = Counter(found.values())
+    degree = Counter(bus for _, *ends, _ in connections(cell) for bus in ends)
+    for unit in cell.transformers:
+        if taken[found[unit.hv_bus]] > 1 and degree[unit.hv_bus] == 1:
+            x, y = found[unit.lv_bus]
+            found[unit.hv_bus] = (x, y + _LIFT * (height or 1.0))
+    return found
 
 
 def connections(cell: Cell) -> Iterator[tuple[str, str, str, bool]]:

@@ -262,6 +262,18 @@ def test_colour_needs_a_terminal_and_no_objection(
     assert b"No such command" in said
 
 
+@every_command
+def test_every_option_is_named_after_its_command_in_the_environment(
+    path: str, leaf: click.Command, line: str
+) -> None:
+    prefix = path.upper().replace(" ", "_")
+    for option in leaf.params:
+        if isinstance(option, click.Option):
+            (long,) = (name for name in option.opts if name.startswith("--"))
+            name = option.envvar or f"{prefix}_{option.name}".upper()
+            assert name == f"{prefix}_{long[2:]}".upper().replace("-", "_")
+
+
 def test_every_option_can_be_set_in_the_environment(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
