@@ -3,6 +3,7 @@
 The contract of output, errors and exit codes is docs/reference/cli-contract.md.
 """
 
+import io
 import os
 import sys
 import traceback
@@ -69,6 +70,10 @@ for _name, _target, _line in (
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code; `args` defaults to those of the process."""
     session = Session()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a curve still gets the numbers.
+            stream.reconfigure(errors="replace")
     sys.excepthook = partial(_report_defect, session)
     sys.exit(run(session, args))
 

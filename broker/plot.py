@@ -53,9 +53,8 @@ def draw_point(cell: Cell, point: OperatingPoint, path: Path) -> None:
     """
     with _library("matplotlib").rc_context(_STYLE):
         figure = _figure(7.2, 4.8)
-        when = f"{point.at:%d %B %Y, %H:%M}" if point.at else "nominal power"
-        _draw_feeder(figure.add_subplot(), _View(cell, point), f"{cell.title}: {when}")
-        _save(figure, path)
+        _draw_feeder(figure.add_subplot(), _View(cell, point))
+        _save(figure, cell.title, path)
 
 
 def draw_day(cell: Cell, day: Day, worst: OperatingPoint, path: Path) -> None:
@@ -68,15 +67,14 @@ def draw_day(cell: Cell, day: Day, worst: OperatingPoint, path: Path) -> None:
     with _library("matplotlib").rc_context(_STYLE):
         figure = _figure(11.0, 5.4)
         grid = figure.add_gridspec(3, 2, width_ratios=(1.2, 1.0), height_ratios=(1.25, 1.0, 1.0))
-        title = f"{cell.title}: {worst.at:%d %B %Y, %H:%M}"
-        _draw_feeder(figure.add_subplot(grid[:, 0]), _View(cell, worst), title)
+        _draw_feeder(figure.add_subplot(grid[:, 0]), _View(cell, worst))
         first = figure.add_subplot(grid[0, 1])
         curves = [first, *(figure.add_subplot(grid[row, 1], sharex=first) for row in (1, 2))]
         _draw_voltage(curves[0], day)
         _draw_loading(curves[1], day)
         _draw_exchange(curves[2], day)
         _finish_curves(curves, day, worst)
-        _save(figure, path)
+        _save(figure, cell.title, path)
 
 
 def _library(name: str) -> Any:
@@ -91,7 +89,8 @@ def _figure(width_inch: float, height_inch: float) -> Figure:
     return figure.Figure((width_inch, height_inch), layout="constrained")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, title: str, path: Path) -> None:
+    figure.suptitle(title, x=0.004, ha="left", fontsize=12, fontweight="bold")
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     figure.savefig(path, dpi=160, metadata=metadata, facecolor="white")
 
@@ -101,6 +100,7 @@ class _View:
 
     def __init__(self, cell: Cell, point: OperatingPoint) -> None:
         self.cell = cell
+        self.title = f"at {point.at:%H:%M on %d %B %Y}" if point.at else "at nominal power"
         self.places = places(cell)
         self.is_map = has_coordinates(cell)
         self.v_pu: dict[str, float] = {}
@@ -122,10 +122,10 @@ class _View:
         )
 
 
-def _draw_feeder(axes: Axes, view: _View, title: str) -> None:
+def _draw_feeder(axes: Axes, view: _View) -> None:
     """Draw branches, buses and sources, and name what is beyond its limit."""
     axes.set_axis_off()
-    axes.set_title(title, fontsize=11, wrap=True)
+    axes.set_title(view.title)
     _draw_connections(axes, view)
     _draw_scale(axes, _draw_buses(axes, view), view)
     axes.margins(0.09)
@@ -222,9 +222,9 @@ def _draw_scale(axes: Axes, marks: Any, view: _View) -> None:
     bar = axes.figure.colorbar(marks, ax=axes, shrink=0.75, aspect=26, pad=0.02)
     bar.ax.set_title("voltage, pu", fontsize=9, fontweight="normal", pad=8)
     bar.outline.set_edgecolor(_FAINT)
-    low, high = view.limits
-    ticks = sorted({0.9, 1.0, 1.1, low, high})
-    bar.set_ticks(ticks, labels=[f"{t:g} limit" if t in view.limits else f"{t:g}" for t in ticks])
+    plain = {t for t in (0.9, 1.0, 1.1) if min(abs(t - limit) for limit in view.limits) > 0.01}
+    ticks = sorted({*plain, *view.limits})
+    bar.set_ticks(ticks, labels=[f"{t:g}" if t in plain else f"{t:.4g} limit" for t in ticks])
     for limit in view.limits:
         bar.ax.axhline(limit, color=_INK, linewidth=1.6)
 
@@ -257,15 +257,17 @@ def _draw_loading(axes: Axes, day: Day) -> None:
         if percent.size:
             axes.plot(hours, percent, color=colour, linewidth=1.3, label=name)
             _shade(axes, hours, percent, day.loading_limit_percent, above=True)
-    axes.set_ylim(bottom=0.0)
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    if axes.lines:
+        axes.legend(fontsize=8, loc="upper right", framealpha=0.8, edgecolor="none")
+    else:
+        axes.set_title("loading: no rating is known")
 
 
 def _shade(axes: Axes, hours: list[float], values: Any, limit: float, *, above: bool) -> None:
     """Draw a limit, and colour what is beyond it."""
     beyond = values > limit if above else values < limit
     axes.axhline(limit, color=_ALARM, linewidth=1.0, linestyle=(0, (4, 3)))
-    _write(axes, f"limit {limit:g}", (0.0, limit), (3.0, 3.0), _ALARM)
+    _write(axes, f"limit {limit:.4g}", (0.0, limit), (3.0, 3.0), _ALARM)
     axes.fill_between(
         hours, values, limit, where=beyond, color=_ALARM, alpha=0.35, linewidth=0, interpolate=True
     )
@@ -288,6 +290,7 @@ def _finish_curves(curves: list[Axes], day: Day, worst: OperatingPoint) -> None:
         if worst.at is not None:
             moment = (worst.at - midnight) / timedelta(hours=1)
             axes.axvline(moment, color=_INK, linewidth=0.8, linestyle=":")
+        axes.margins(y=0.14)
         axes.tick_params(length=0, labelbottom=axes is curves[-1])
     hours = range(0, 25, 4)
     curves[-1].set_xlim(0.0, 24.0)

@@ -1,6 +1,7 @@
 """Reports of a cell as text for a terminal: what was understood, an operating point, a day."""
 
 import shutil
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -27,13 +28,25 @@ _WORDS = {
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return lines of a label and its text; what has no text is left out."""
-    return "\n".join(f"{label:<{_LABEL}}{text}" for label, text in pairs if text)
+    """Return lines of a label and its text, wrapped; what has no text is left out."""
+    wrapper = textwrap.TextWrapper(
+        width=width(),
+        subsequent_indent=" " * _LABEL,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(wrapper.fill(f"{label:<{_LABEL}}{text}") for label, text in pairs if text)
+
+
+def width() -> int:
+    """Return how many columns a report may take."""
+    return min(shutil.get_terminal_size((80, 24)).columns, _COLUMNS_MAX)
 
 
 def summary_text(summary: Summary) -> str:
     """Return what was understood of a cell."""
-    return facts(
+    made_by = summary.provenance.command
+    found = facts(
         [
             (summary.cell, summary.title),
             ("phases", "1 (balanced)" if summary.phases == 1 else "3 (unbalanced)"),
@@ -48,11 +61,12 @@ def summary_text(summary: Summary) -> str:
             ("profiles", _timeline_text(summary)),
             ("source", summary.provenance.source),
             ("licence", summary.provenance.licence),
-            ("made by", summary.provenance.command),
-            ("notes", "; ".join(summary.provenance.notes)),
             ("hash", summary.hash),
+            *(("note", note) for note in summary.provenance.notes),
         ]
     )
+    # Never wrapped: a command is there to be pasted.
+    return f"{found}\n{'made by':<{_LABEL}}{made_by}" if made_by else found
 
 
 def check_text(check: CellCheck) -> str:
@@ -194,27 +208,26 @@ def _quantity(value: float, unit: str) -> str:
 
 def day_text(day: Day) -> str:
     """Return a day: curves of voltage and loading, energy, and last what breaks."""
-    width = min(shutil.get_terminal_size((80, 24)).columns, _COLUMNS_MAX)
     minutes = day.step_s / 60
     parts = [
         f"{day.cell} on {day.date:%A} {day.date}, {len(day.steps)} steps of {minutes:g} min",
-        _voltage_chart(day, width),
-        _loading_chart(day, width),
+        _voltage_chart(day),
+        _loading_chart(day),
         facts(_day_facts(day)),
         _episodes(day),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _voltage_chart(day: Day, width: int) -> str:
+def _voltage_chart(day: Day) -> str:
     low = Curve([step.v_min_pu for step in day.steps], "blue")
     high = Curve([step.v_max_pu for step in day.steps], "cyan")
     limits = (day.v_min_limit_pu, day.v_max_limit_pu)
-    axes = Axes(width, _CHART_LINES, limits, _ticks(day), ".3f")
+    axes = Axes(width(), _CHART_LINES, limits, _ticks(day), ".3f")
     return f"voltage, pu: highest and lowest bus, limits dashed\n{chart([low, high], axes)}"
 
 
-def _loading_chart(day: Day, width: int) -> str:
+def _loading_chart(day: Day) -> str:
     """Return the curve of the transformers, of the lines where there is no transformer."""
     for name, values in (
         ("transformer", [step.transformer_percent for step in day.steps]),
@@ -222,7 +235,7 @@ def _loading_chart(day: Day, width: int) -> str:
     ):
         known = [value for value in values if value is not None]
         if known:
-            axes = Axes(width, _CHART_LINES, (day.loading_limit_percent,), _ticks(day), ".0f")
+            axes = Axes(width(), _CHART_LINES, (day.loading_limit_percent,), _ticks(day), ".0f")
             title = f"loading, %: highest {name}, limit dashed"
             return f"{title}\n{chart([Curve([*known], 'cyan')], axes)}"
     return ""
@@ -268,17 +281,18 @@ def _exchange(energy_kwh: float, peak_kw: float, at: datetime) -> str:
 def _episodes(day: Day) -> str:
     if not day.episodes:
         return "no limit is violated"
+    buses = "buses" if day.phases == 1 else "phases of buses"
     steps = f"limits are violated in {day.violated_steps} of {len(day.steps)} steps:"
-    return "\n".join([click.style(steps, fg="red"), *(_episode(e) for e in day.episodes)])
+    return "\n".join([click.style(steps, fg="red"), *(_episode(e, buses) for e in day.episodes)])
 
 
-def _episode(episode: Episode) -> str:
-    """Return what breaks, when, where: in one line."""
+def _episode(episode: Episode, buses: str) -> str:
+    """Return what breaks, when, where: in one line; `buses` is what has a voltage."""
     name, side = _WORDS[episode.kind]
     voltage = episode.kind is not ViolationKind.OVERLOAD
     number = len(episode.elements)
     at = f"bus {episode.element}" if voltage else episode.element
-    what = at if number == 1 else f"{number} {'buses' if voltage else 'elements'}"
+    what = at if number == 1 else f"{number} {buses if voltage else 'elements'}"
     where = f" at {at}" if number > 1 else ""
     hours = f"{episode.start:%H:%M}-{_end(episode.start, episode.end)}"
     return (

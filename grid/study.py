@@ -89,6 +89,7 @@ class Day(Record, frozen=True):
     """
 
     cell: str
+    phases: int
     date: date
     step_s: int
     iterations: int
@@ -243,6 +244,7 @@ def day_report(feeder: Feeder, profiles: Profiles, day: date) -> Day:
     violated = sum((check.excess > 0.0).sum(axis=1) for check in limits)
     return Day(
         cell=feeder.cell.name,
+        phases=feeder.cell.phases,
         date=day,
         step_s=feeder.cell.timeline.step_s,
         iterations=solved.iterations,
@@ -255,7 +257,7 @@ def day_report(feeder: Feeder, profiles: Profiles, day: date) -> Day:
         v_min=_extreme(-v_pu, feeder.node_ids, times),
         loading_max=None if feeder.unrated.all() else _extreme(percent, feeder.branch_ids, times),
         import_kwh=float(source_kw.clip(min=0.0).sum()) * hours,
-        export_kwh=float(-source_kw.clip(max=0.0).sum()) * hours,
+        export_kwh=float((-source_kw).clip(min=0.0).sum()) * hours,
         losses_kwh=float(solved.links.losses_kw.sum()) * hours,
         dead=dict(feeder.dead),
         steps=_day_steps(feeder, solved, times, violated),

@@ -1,16 +1,21 @@
 """`peercell grid ls`, `show` and `check`: which cells there are, and what is in them."""
 
+import re
+from dataclasses import replace
+
 import click
 from msgspec import Struct
 
 from peercell.broker.cellcheck import check_cell, slip_text, slips
 from peercell.broker.cells import load_cell, shipped_folder, shipped_names
 from peercell.broker.command import data_command
-from peercell.broker.output import Answer, listing, record, warn
+from peercell.broker.output import Answer, listing, record, table, warn
 from peercell.broker.report import check_text, summary_text
 from peercell.grid.cellfile import decode_cell
 from peercell.grid.feeder import Feeder
 from peercell.grid.summary import summary
+
+_SPDX = re.compile(r"\b[A-Z][A-Za-z]+-\d[\w.]*(?:-[A-Z]\w+)?")
 
 
 class ShippedCell(Struct, frozen=True, kw_only=True):
@@ -46,6 +51,11 @@ def _shipped_cell(name: str) -> ShippedCell:
     )
 
 
+def _short(licence: str) -> str:
+    """Return the SPDX names in a licence's text, all of it where there is none."""
+    return ", ".join(dict.fromkeys(_SPDX.findall(licence))) or licence
+
+
 @data_command("ls", "peercell grid ls", "peercell grid ls -o json")
 def ls() -> Answer:
     """List the shipped cells."""
@@ -53,7 +63,9 @@ def ls() -> Answer:
         "cell": "", "buses": "", "customers": "", "microgrids": "", "days": "g", "kb": ".1f",
         "licence": "", "title": "",
     }  # fmt: skip
-    return listing(shipped_cells(), columns, "next: peercell grid show CELL")
+    answer = listing(shipped_cells(), columns, "next: peercell grid show CELL")
+    short = [{**row, "licence": _short(str(row["licence"]))} for row in answer.rows]
+    return replace(answer, text=table(short, columns))
 
 
 @data_command("show", "peercell grid show rural1", "peercell grid show ./my-cell -o json")

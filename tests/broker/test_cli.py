@@ -244,6 +244,16 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         assert process.stderr.read() == b""
 
 
+def test_a_terminal_without_unicode_still_gets_the_numbers(tmp_path: Path) -> None:
+    code = """
+        from peercell.broker.cli import main
+        main(["grid", "day", "rural1", "--date", "2016-05-28"])
+    """
+    done = _python(code, tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "losses      72.9 kWh" in done.stdout
+
+
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colour_needs_a_terminal_and_no_objection(
     variables: dict[str, str], coloured: bool, tmp_path: Path
