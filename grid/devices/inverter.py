@@ -11,7 +11,10 @@ from peercell.grid.devices.quantity import Quantity, number, setting
 
 # Beyond this, a wanted power is as good as infinite; its square is still a number.
 _LARGE = 1e150
-_SAME = 1e-12
+# Below this power factor a triangle is wider than any rating, and its tangent overflows.
+_NO_TRIANGLE = 1e-9
+# Where the circle is vertical, the last bit of P is worth 1e-8 of the rating in Q.
+_SAME_Q = 1e-7
 
 
 class Priority(Enum):
@@ -102,8 +105,7 @@ class Inverter:
     def _angle(self) -> tuple[Real, Real]:
         """Return cosine and sine of the largest angle between P and S."""
         limit = np.asarray(self.power_factor_min, np.float64)
-        # Below this the triangle is wider than any rating, and its tangent overflows.
-        cosine = np.where(limit < _SAME, 0.0, limit)
+        cosine = np.where(limit < _NO_TRIANGLE, 0.0, limit)
         return cosine, np.sqrt((1.0 - cosine) * (1.0 + cosine))
 
     def _cap(self) -> tuple[Real, Real]:
@@ -125,9 +127,8 @@ class Inverter:
         right = np.clip(np.clip(active, inner, outer), low, high)
         left = np.clip(np.clip(active, -outer, -inner), low, high)
         choices = np.stack(np.broadcast_arrays(right, left, *best))
-        size = np.abs(choices)
-        outside = np.maximum(np.maximum(inner - size, size - outer), 0.0)
-        fits = outside <= outside.min(axis=0) + _SAME * rating
+        missing = np.maximum(wanted - self.reactive_limit(choices), 0.0)
+        fits = missing <= missing.min(axis=0) + _SAME_Q * rating
         return _pick(choices, np.where(fits, np.abs(choices - active), np.inf))
 
     def _active_nearest(self, active: Real, reactive: Real, low: Real, high: Real) -> Real:

@@ -1,113 +1,27 @@
 """Into which microgrids a cell divides."""
 
-from collections.abc import Sequence
-
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.grid.builders import case33, load, make_cell, random_cells
+from tests.grid.builders import case33, make_cell, random_cells
+from tests.grid.small_grids import buses, couplings, lines, loads, sets, star, two_levels
 
-from peercell.agents.errors import PeercellError
 from peercell.broker.cells import load_cell, shipped_names
 from peercell.grid.check import check_cell
-from peercell.grid.errors import UnknownElementError
 from peercell.grid.model import (
     Asset,
     AssetKind,
-    Branch,
     BranchKind,
-    Bus,
     Cell,
     Customer,
     Level,
     Source,
     Switch,
-    Tap,
-    Transformer,
     Zones,
 )
-from peercell.grid.partition import (
-    NamedMicrogrid,
-    ZoneError,
-    ZoneOverrides,
-    aggregated_microgrids,
-    partition,
-)
+from peercell.grid.partition import ZoneOverrides, aggregated_microgrids, partition
 from peercell.grid.topology import topology
-
-
-def lines(*ends: str, kind: BranchKind = BranchKind.LINE) -> list[Branch]:
-    """Return a branch "a-b" for each "a b"."""
-    return [
-        Branch(id="-".join(pair), from_bus=pair[0], to_bus=pair[1], r_ohm=0.1, x_ohm=0.1, kind=kind)
-        for pair in map(str.split, ends)
-    ]
-
-
-def transformer(name: str, hv_bus: str, lv_bus: str) -> Transformer:
-    tap = Tap(position=0, ratio=1.0, shift_deg=0.0, r_ohm=0.01, x_ohm=0.04)
-    return Transformer(
-        id=name, hv_bus=hv_bus, lv_bus=lv_bus, taps=(tap,), rated_hv_kv=20.0, rated_lv_kv=0.4
-    )
-
-
-def buses(kv: float, names: str) -> list[Bus]:
-    return [Bus(id=name, kv=kv) for name in names.split()]
-
-
-def loads(names: str) -> list[Customer]:
-    return [load(name, -1.0) for name in names.split()]
-
-
-def two_levels(customers: str = "m2 m4 u1 u2 w1") -> Cell:
-    """Return a substation with a double busbar, two feeders, and a low-voltage zone under each.
-
-    h ─t0─ m0 ═ m1   m0 ─ m2 ─ m3 ─t1─ u0 ─ u1, u2      m1 ─ m4 ─t2─ w0 ─ w1
-                              m3 ─/─ m4 (open), u2 ─/─ w1 (open at its switch)
-    """
-    return make_cell(
-        [
-            *buses(110.0, "h"),
-            *buses(20.0, "m0 m1 m2 m3 m4"),
-            *buses(0.4, "u0 u1 u2 w0 w1"),
-        ],
-        [
-            *lines("m0 m2", "m2 m3", "m1 m4", "u0 u1", "u0 u2", "w0 w1", "u2 w1"),
-            msgspec.structs.replace(lines("m3 m4")[0], in_service=False),
-        ],
-        transformers=[
-            transformer("t0", "h", "m0"),
-            transformer("t1", "m3", "u0"),
-            transformer("t2", "m4", "w0"),
-        ],
-        switches=[
-            Switch(id="coupler", bus="m0", other_bus="m1"),
-            Switch(id="gap", bus="w1", branch="u2-w1", closed=False),
-        ],
-        sources=[Source(id="grid", bus="h")],
-        customers=loads(customers),
-    )
-
-
-def star(feeders: Sequence[int]) -> Cell:
-    """Return a low-voltage busbar "0" behind a transformer with feeders of so many customers."""
-    names = [[f"{n}.{k}" for k in range(1, size + 1)] for n, size in enumerate(feeders, 1)]
-    return make_cell(
-        [*buses(20.0, "h"), *buses(0.4, " ".join(["0", *(bus for row in names for bus in row)]))],
-        lines(*(f"{a} {b}" for row in names for a, b in zip(["0", *row], row, strict=False))),
-        transformers=[transformer("t", "h", "0")],
-        sources=[Source(id="grid", bus="h")],
-        customers=loads(" ".join(bus for row in names for bus in row)),
-    )
-
-
-def sets(zones: Zones) -> dict[str, set[str]]:
-    return {microgrid.id: set(microgrid.buses) for microgrid in zones.microgrids}
-
-
-def couplings(zones: Zones) -> set[tuple[str, str, str | None]]:
-    return {(point.branch, point.lower, point.upper) for point in zones.coupling_points}
 
 
 def test_feeders_and_the_low_voltage_zones_under_them() -> None:
@@ -263,86 +177,6 @@ def test_a_network_above_36_kv_is_the_grid_above() -> None:
         customers=loads("b"),
     )
     assert partition(cell) == Zones()
-
-
-def test_named_microgrids_come_first_and_the_rest_is_divided() -> None:
-    named = (
-        NamedMicrogrid(id="village", head="t1", name="The village"),
-        NamedMicrogrid(id="mg1", buses=("m2",)),
-    )
-    zones = partition(two_levels(), ZoneOverrides(microgrids=named))
-    assert sets(zones) == {
-        "village": {"u0", "u1", "u2"},
-        "mg1": {"m2"},
-        "mg2": {"m3"},
-        "mg3": {"m4"},
-        "mg4": {"w0", "w1"},
-    }
-    assert zones.microgrids[0].name == "The village"
-    assert {("m2-m3", "mg2", "mg1"), ("t1", "village", "mg2")} < couplings(zones)
-
-
-def test_a_named_microgrid_may_be_a_feeder() -> None:
-    overrides = ZoneOverrides(microgrids=(NamedMicrogrid(id="north", head="m0-m2"),))
-    assert sets(partition(two_levels(), overrides))["north"] == {"m2", "m3"}
-
-
-def test_overrides_are_read_from_configuration() -> None:
-    text = 'min_customers = 3\n[[microgrids]]\nid = "north"\nhead = "m0-m2"\n'
-    overrides = msgspec.toml.decode(text, type=ZoneOverrides)
-    assert overrides == ZoneOverrides(
-        microgrids=(NamedMicrogrid(id="north", head="m0-m2"),), min_customers=3
-    )
-
-
-@pytest.mark.parametrize(
-    ("microgrids", "error", "words"),
-    [
-        ([NamedMicrogrid(id="a", buses=("m22",))], UnknownElementError, "did you mean m2"),
-        ([NamedMicrogrid(id="a", head="t11")], UnknownElementError, "did you mean t1"),
-        ([NamedMicrogrid(id="a")], ZoneError, "has neither"),
-        ([NamedMicrogrid(id="a", buses=("m2",), head="t1")], ZoneError, "has both"),
-        ([NamedMicrogrid(id="a", head="m3-m4")], ZoneError, "out of service"),
-        (
-            [NamedMicrogrid(id="a", buses=("m2",)), NamedMicrogrid(id="a", buses=("m3",))],
-            ZoneError,
-            'two microgrids are called "a"',
-        ),
-        (
-            [NamedMicrogrid(id="a", buses=("m2",)), NamedMicrogrid(id="b", head="m0-m2")],
-            ZoneError,
-            'bus "m2" is in the microgrids "a" and "b"',
-        ),
-        (
-            [NamedMicrogrid(id="a", buses=("m0",)), NamedMicrogrid(id="b", buses=("m1",))],
-            ZoneError,
-            'a closed switch joins it to bus "m0"',
-        ),
-    ],
-)
-def test_wrong_overrides_are_explained(
-    microgrids: list[NamedMicrogrid], error: type[PeercellError], words: str
-) -> None:
-    with pytest.raises(error, match=words):
-        partition(two_levels(), ZoneOverrides(microgrids=tuple(microgrids)))
-
-
-def test_a_named_bus_without_a_source_is_refused_with_the_cause() -> None:
-    cell = two_levels()
-    cut = msgspec.structs.replace(
-        cell, switches=(*cell.switches, Switch(id="cut", bus="m1", branch="m1-m4", closed=False))
-    )
-    overrides = ZoneOverrides(microgrids=(NamedMicrogrid(id="a", buses=("w1",)),))
-    with pytest.raises(ZoneError, match="cut off by open cut"):
-        partition(cut, overrides)
-
-
-def test_the_head_of_a_loop_is_refused() -> None:
-    cell = star((3, 3))
-    ring = msgspec.structs.replace(cell, branches=(*cell.branches, *lines("1.3 2.3")))
-    overrides = ZoneOverrides(microgrids=(NamedMicrogrid(id="a", head="0-1.1"),))
-    with pytest.raises(ZoneError, match="part of a loop"):
-        partition(ring, overrides)
 
 
 def test_a_customer_that_stands_for_a_low_voltage_network() -> None:
