@@ -204,10 +204,11 @@ class PowerFlow:
         loading = np.maximum.reduce(np.abs(current) * self._per_limit, -2)
         np.conjugate(current, current)
         at *= current
-        ends = np.add.reduce(at.reshape(*at.shape[:-2], 2, self.network.phases, -1), -2)
+        lead, count = at.shape[:-2], at.shape[-1]
+        ends = np.add.reduce(at.reshape(*lead, 2, self.network.phases, count), -2)
         links = self.network.source_links
         own = ends if not links else ends[..., :-links]
-        source = np.add.reduce(at.reshape(*at.shape[:-2], -1)[..., self._stiff], -1)
+        source = np.add.reduce(at.reshape(*lead, at.shape[-2] * count)[..., self._stiff], -1)
         return LinkFlow(
             from_kva=own[..., 0, :],
             to_kva=own[..., 1, :],

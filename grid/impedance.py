@@ -17,7 +17,10 @@ DENSE_NODES = 200
 
 
 class Impedance(Protocol):
-    """What the power flow asks of a network; a current has shape (active,) or (steps, active)."""
+    """What the power flow asks of a network; a current has shape (active,) or (steps, active).
+
+    Answers are contiguous in their last axis, the nodes.
+    """
 
     no_load: Complex
 
@@ -122,7 +125,7 @@ class _Sparse:
         if self._matrix is not None:
             rise: Complex = np.dot(current, self._matrix[0])
             return rise
-        return self.at_all(current)[..., self._active_nodes]
+        return np.take(self.at_all(current), self._active_nodes, axis=-1)
 
     def at_all(self, current: Complex) -> Complex:
         if self._matrix is not None:
@@ -130,7 +133,7 @@ class _Sparse:
             return rise
         spread = np.zeros((*current.shape[:-1], self._nodes), np.complex128)
         spread[..., self._active_nodes] = current / self._kva
-        return self._solve(spread.T).T
+        return np.ascontiguousarray(self._solve(spread.T).T)
 
     def columns(self, nodes: Index) -> Complex:
         unit = np.zeros((self._nodes, nodes.size), np.complex128)

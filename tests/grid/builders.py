@@ -3,10 +3,12 @@
 import csv
 import math
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
+from msgspec import structs
 
 from peercell.grid.admittance import Real
 from peercell.grid.feeder import Feeder
@@ -27,6 +29,7 @@ from peercell.grid.model import (
 )
 
 REFERENCE = Path(__file__).parent.parent / "reference"
+_TURNS = (Phase.A, Phase.B, Phase.C, Phase.ABC)
 NOWHERE = Provenance(source="a test", licence="Apache-2.0")
 
 
@@ -109,6 +112,24 @@ def case33() -> Cell:
             if row["load_kw"]
         ],
     )
+
+
+def three_phase(cell: Cell) -> Cell:
+    """Return a cell of lines with three phases and its customers on a, b, c and all in turn.
+
+    The zero sequence is four times the positive.
+    """
+    branches = tuple(
+        structs.replace(branch, r0_ohm=4.0 * branch.r_ohm, x0_ohm=4.0 * branch.x_ohm)
+        for branch in cell.branches
+    )
+    customers = tuple(
+        structs.replace(
+            customer, assets=tuple(structs.replace(asset, phase=phase) for asset in customer.assets)
+        )
+        for customer, phase in zip(cell.customers, cycle(_TURNS), strict=False)
+    )
+    return structs.replace(cell, phases=3, branches=branches, customers=customers)
 
 
 def scaled(cell: Cell, factor: float) -> tuple[Real, Real]:

@@ -73,9 +73,7 @@ def constant_power_share(asset: Asset) -> tuple[float, float]:
     return 1.0 - asset.z_p - asset.i_p, 1.0 - asset.z_q - asset.i_q
 
 
-def largest_difference_pu(
-    cell: Cell, state: State, node_ids: tuple[str, ...], other: Solution
-) -> float:
+def largest_difference_pu(state: State, node_ids: tuple[str, ...], other: Solution) -> float:
     """Return the largest |dV|, complex, over all nodes; every node must be in both."""
     assert set(node_ids) == set(other.voltage), set(node_ids) ^ set(other.voltage)
     theirs = np.array([other.voltage[node] for node in node_ids])
