@@ -5,7 +5,7 @@ COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 
   --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $(UPGRADE)
 EXTRAS = grid simbench plot
 
-.PHONY: help demo test slow check docs lock clean
+.PHONY: help demo test slow check format lint types contracts docs lock clean dev
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -22,13 +22,23 @@ test: dev
 slow: dev
 	@"$(BIN)/pytest" -m slow
 
-## make check   format, lint, types, import contracts and the commands in the docs
-check: dev
+## make check   format, lint, types, import contracts, and the commands in the docs
+check: format lint types contracts docs
+
+format: dev
 	@"$(BIN)/ruff" format --check --quiet
+
+lint: dev
 	@"$(BIN)/ruff" check --quiet
+
+types: dev
 	@"$(BIN)/mypy"
+
+contracts: dev
 	@"$(BIN)/lint-imports"
-	@"$(BIN)/pytest" tests/test_docs.py -m "slow or not slow"
+
+docs: dev
+	@"$(BIN)/pytest" --quiet tests/test_docs.py tests/test_paper_map.py
 
 ## make lock    pin what is installed, by hash; UPGRADE=--upgrade takes newer releases (needs uv)
 lock:
@@ -43,6 +53,5 @@ clean:
 	  .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: dev
 dev:
 	@./peercell setup dev
