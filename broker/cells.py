@@ -71,6 +71,10 @@ def save_cell(cell: Cell, profiles: Profiles, folder: Path) -> LoadedCell:
     """Write a cell to a folder, which is made if need be, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cell.json").write_bytes(encode_cell(cell))
+    archive = folder / "profiles.npz"
     if profiles:
-        (folder / "profiles.npz").write_bytes(encode_profiles(profiles))
+        archive.write_bytes(encode_profiles(profiles))
+    else:
+        # Those of an earlier cell in this folder would not fit this one.
+        archive.unlink(missing_ok=True)
     return LoadedCell(cell, profiles, folder)

@@ -18,6 +18,13 @@ def test_a_saved_cell_is_loaded_from_its_folder(tmp_path: Path) -> None:
     assert loaded.hash == saved.hash
 
 
+def test_a_saved_cell_leaves_nothing_of_an_earlier_one(tmp_path: Path) -> None:
+    earlier = load_cell("rural1")
+    save_cell(earlier.cell, earlier.profiles, tmp_path)
+    save_cell(chain(4), {}, tmp_path)
+    assert load_cell(str(tmp_path)).profiles == {}
+
+
 def test_an_unknown_name_lists_the_shipped_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
