@@ -14,6 +14,7 @@ from peercell.grid.admittance import Complex, Index, Network
 from peercell.grid.errors import CellError
 
 DENSE_NODES = 200
+PROBE_ERROR_MAX = 1e-4
 
 
 class Impedance(Protocol):
@@ -57,6 +58,21 @@ def impedance(network: Network, active: Index) -> Impedance:
         ) from None
 
 
+def _probe(size: int) -> Complex:
+    """Return a voltage in which no pattern of the network hides."""
+    return np.asarray(np.exp(1j * np.arange(size) ** 1.5))
+
+
+def _require_unique(solved: Complex) -> None:
+    """Raise LinAlgError when currents do not lead back to the voltages that they came from.
+
+    A matrix that is singular but for rounding passes every factorisation.
+    """
+    error = np.abs(solved - _probe(solved.size)).max(initial=0.0)
+    if not error < PROBE_ERROR_MAX:
+        raise np.linalg.LinAlgError(f"a voltage comes back {error:.1e} pu off")
+
+
 def _triplets(network: Network) -> tuple[Index, Index, Complex]:
     """Return rows, columns and values of the admittance matrix; repeated places add up."""
     shape = network.blocks.shape
@@ -73,7 +89,9 @@ class _Dense:
         rows, columns, values = _triplets(network)
         admittance = np.zeros((nodes, nodes), np.complex128)
         np.add.at(admittance, (rows, columns), values)
-        inverse = np.linalg.inv(admittance[np.ix_(free, free)])
+        among_free = admittance[np.ix_(free, free)]
+        inverse = np.linalg.inv(among_free)
+        _require_unique(inverse @ (among_free @ _probe(free.size)))
         self.no_load = np.zeros(nodes, np.complex128)
         self.no_load[network.fixed] = network.fixed_voltage
         self.no_load[free] = -inverse @ (
@@ -110,7 +128,9 @@ class _Sparse:
         rows, columns, values = _triplets(network)
         admittance = csc_matrix((values, (rows, columns)), shape=(nodes, nodes))
         by_free = admittance[free]
-        self._lu = splu(by_free[:, free].tocsc())
+        among_free = by_free[:, free].tocsc()
+        self._lu = splu(among_free)
+        _require_unique(self._lu.solve(among_free @ _probe(free.size)))
         self._nodes, self._free, self._kva = nodes, free, network.kva
         self._active_nodes = active
         self.no_load = np.zeros(nodes, np.complex128)
