@@ -67,6 +67,40 @@ class Summary(Record, frozen=True):
         return self.steps * self.step_s / 86_400
 
 
+class AssetSummary(Record, frozen=True):
+    """One asset and where it stands; P and Q are nominal, positive = injection."""
+
+    asset: str
+    kind: str
+    customer: str
+    bus: str
+    microgrid: str | None
+    p_kw: float
+    q_kvar: float
+    rating_kva: float | None
+    profile: str
+
+
+def asset_summaries(cell: Cell) -> list[AssetSummary]:
+    """Return every asset in the order of the cell file."""
+    microgrid = {bus: zone.id for zone in cell.zones.microgrids for bus in zone.buses}
+    return [
+        AssetSummary(
+            asset=asset.id,
+            kind=asset.kind.value,
+            customer=customer.id,
+            bus=customer.bus,
+            microgrid=microgrid.get(customer.bus),
+            p_kw=asset.p_kw,
+            q_kvar=asset.q_kvar,
+            rating_kva=asset.rating_kva,
+            profile=asset.p_profile,
+        )
+        for customer in cell.customers
+        for asset in customer.assets
+    ]
+
+
 def summary(cell: Cell, profiles: Profiles) -> Summary:
     """Return what was understood of a cell."""
     step = timedelta(seconds=cell.timeline.step_s)

@@ -13,8 +13,12 @@ from peercell.broker.output import Answer, listing, record, table, warn
 from peercell.broker.report import check_text, summary_text
 from peercell.grid.cellfile import decode_cell
 from peercell.grid.feeder import Feeder
-from peercell.grid.summary import summary
+from peercell.grid.summary import asset_summaries, summary
 
+_ASSET_COLUMNS = {
+    "asset": "", "kind": "", "customer": "", "bus": "", "microgrid": "", "p_kw": ".2f",
+    "q_kvar": ".2f", "rating_kva": ".2f", "profile": "",
+}  # fmt: skip
 _SPDX = re.compile(r"\b[A-Z][A-Za-z]+-\d[\w.]*(?:-[A-Z]\w+)?")
 
 
@@ -68,14 +72,22 @@ def ls() -> Answer:
     return replace(answer, text=table(short, columns))
 
 
-@data_command("show", "peercell grid show rural1", "peercell grid show ./my-cell -o json")
+@data_command(
+    "show",
+    "peercell grid show rural1",
+    "peercell grid show rural1 --assets",
+    "peercell grid show ./my-cell -o json",
+)
 @click.argument("cell")
-def show(cell: str) -> Answer:
+@click.option("--assets", is_flag=True, help="List the assets of all customers instead.")
+def show(cell: str, assets: bool) -> Answer:
     """Show what a cell holds.
 
     CELL is a shipped cell (peercell grid ls) or the folder of one.
     """
     loaded = load_cell(cell)
+    if assets:
+        return listing(asset_summaries(loaded.cell), _ASSET_COLUMNS)
     found = summary(loaded.cell, loaded.profiles)
     return record(found, summary_text(found), f"next: peercell grid check {cell}")
 

@@ -60,7 +60,6 @@ def _static(folder: Path) -> None:
     """Take the timeline away."""
     cell = make_village()
     save_cell(structs.replace(cell, timeline=type(cell.timeline)()), {}, folder)
-    (folder / "profiles.npz").unlink()
 
 
 def _without_source(folder: Path) -> None:
