@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from peercell.grid.cellfile import Profiles
+from peercell.grid.cellfile import Profiles, decode_cell, encode_cell
 from peercell.grid.check import Remark, check_cell, remarks
 from peercell.grid.compile.agreement import DIFFERENCE_PU_MAX, agreement
 from peercell.grid.compile.assets import customers
@@ -90,7 +90,7 @@ def compile_network(
         ),
     )
     cell = lean(structs.replace(cell, zones=partition(cell), provenance=provenance))
-    check_cell(cell)
+    check_cell(decode_cell(encode_cell(cell), cell.name))
     return Compiled(cell, arrays, (*warnings, *remarks(cell)), agreed)
 
 

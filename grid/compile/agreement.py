@@ -16,7 +16,7 @@ from peercell.grid.compile.elements import bus_id
 from peercell.grid.compile.libraries import Net
 from peercell.grid.compile.options import Agreement
 from peercell.grid.compile.reference import Point, at_point, reference
-from peercell.grid.errors import CompileError
+from peercell.grid.errors import CollapseError, CompileError
 from peercell.grid.feeder import Feeder
 from peercell.grid.model import Asset, AssetKind, Cell
 
@@ -30,12 +30,10 @@ def agreement(cell: Cell, net: Net, profiles: Container[str]) -> Agreement:
     ------
     CompileError : pandapower finds no solution even at a tenth of the power, one program calls a
         bus dead and the other not, or voltages differ by more than `DIFFERENCE_PU_MAX`.
-    CollapseError : pandapower finds a solution where our engine finds none.
     """
-    exact = _compares_dependence(net)
     for point in Point:
-        solved = reference(net, point, voltage_dependent=exact)
-        if solved is not None:
+        found = _compare(cell, net, profiles, point)
+        if found is not None:
             break
     else:
         raise CompileError(
@@ -43,19 +41,33 @@ def agreement(cell: Cell, net: Net, profiles: Container[str]) -> Agreement:
             "pandapower's power flow converges neither at table values nor at a tenth of them",
             "pandapower.diagnostic(net) lists what is wrong with a network",
         )
-    people = customers(at_point(net, point), profiles)
-    ours = _voltages(structs.replace(cell, customers=people), voltage_dependent=exact)
+    if found.difference_pu > DIFFERENCE_PU_MAX:
+        raise CompileError(
+            "the cell does not solve to what pandapower finds",
+            f"bus {found.bus} differs by {found.difference_pu:.2e} pu, with {found.point}: either "
+            "the network is none of distribution, for which the fixed-point iteration is made, or "
+            "an element of it is converted wrongly",
+            "compile its distribution part (pandapower.select_subnet); report the network if it is",
+        )
+    return found
+
+
+def _compare(cell: Cell, net: Net, profiles: Container[str], point: Point) -> Agreement | None:
+    """Return the largest difference at a point, None where pandapower finds no solution there."""
+    exact = _compares_dependence(net)
+    solved = reference(net, point, voltage_dependent=exact)
+    if solved is None:
+        return None
+    described = _describe(cell, point, voltage_dependent=exact)
     theirs = _reference_voltages(solved)
+    people = customers(at_point(net, point), profiles)
+    try:
+        ours = _voltages(structs.replace(cell, customers=people), voltage_dependent=exact)
+    except CollapseError as error:
+        return Agreement(math.inf, error.weakest_bus, described)
     _same_buses(ours, theirs)
     worst = max(theirs, key=lambda bus: abs(ours[bus] - theirs[bus]))
-    difference = float(abs(ours[worst] - theirs[worst]))
-    if difference > DIFFERENCE_PU_MAX:
-        raise CompileError(
-            f"the cell does not agree with pandapower: bus {worst} differs by {difference:.2e} pu",
-            f"ours {ours[worst]:.9f}, pandapower {theirs[worst]:.9f}, {point.value}",
-            "report the network: some element of it is converted wrongly",
-        )
-    return Agreement(difference, worst, _describe(cell, point, voltage_dependent=exact))
+    return Agreement(float(abs(ours[worst] - theirs[worst])), worst, described)
 
 
 def _voltages(cell: Cell, *, voltage_dependent: bool) -> dict[str, complex]:

@@ -6,6 +6,7 @@ in service that ends at one keeps its charging, as in pandapower, by ending at a
 """
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -327,10 +328,11 @@ def _limits(row: Row, *, is_simbench: bool) -> tuple[float, float]:
 
 def _point(geo: Any) -> tuple[float | None, float | None]:
     """Return x and y of a GeoJSON point, None where there is none."""
-    if not text(geo):
+    try:
+        x, y = (tidy(value) for value in json.loads(text(geo))["coordinates"][:2])
+    except (ValueError, KeyError, TypeError):
         return None, None
-    x, y = json.loads(geo)["coordinates"][:2]
-    return tidy(x), tidy(y)
+    return (x, y) if math.isfinite(x) and math.isfinite(y) else (None, None)
 
 
 def _rating_a(row: Row) -> float | None:

@@ -4,6 +4,7 @@ The only module that knows private names of pandapower (the branch matrix that i
 leaves behind, and the lookup of its rows); `check` guards against their change.
 """
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -186,18 +187,18 @@ class Matrices:
 
 def _bare(net: Net) -> Net:
     """Return a copy of the branches alone, all in service, every switch gone but those with z."""
-    library = pandapower()
     with quiet():
-        bare = library.create_empty_network(sn_mva=net.sn_mva, f_hz=net.f_hz)
-        for table in ("bus", "switch", *_BRANCH_TABLES, "trafo_characteristic_table"):
-            if table in net:
-                bare[table] = net[table].copy()
-        for table in ("bus", *_BRANCH_TABLES):
-            bare[table]["in_service"] = True
+        bare = copy.deepcopy(net)
+        for name, table in net.items():
+            if isinstance(table, pandas().DataFrame) and "in_service" in table:
+                if name in ("bus", *_BRANCH_TABLES):
+                    bare[name]["in_service"] = True
+                else:
+                    bare[name] = table.iloc[:0].copy()
         switch = bare.switch
         bare.switch = switch[(switch["et"] == "b") & (switch["z_ohm"] > 0)].copy()
         bare.switch["closed"] = True
-        library.create_ext_grid(bare, bare.bus.index[0])
+        pandapower().create_ext_grid(bare, bare.bus.index[0])
     return bare
 
 

@@ -9,7 +9,7 @@ from peercell.grid.model import AssetKind
 
 _KNOWN = {
     "bus", "line", "trafo", "trafo3w", "impedance", "switch", "ext_grid", "gen", "load", "sgen",
-    "storage", "shunt", "ward", "motor", "asymmetric_load", "asymmetric_sgen",
+    "storage", "shunt", "ward", "motor", "asymmetric_load", "asymmetric_sgen", "controller",
 }  # fmt: skip
 _UNBALANCED = ("asymmetric_load", "asymmetric_sgen")
 _SHOWN = 8
@@ -57,6 +57,8 @@ def _refuse_unknown(net: Net) -> None:
     if phases(net) > 1:
         for name in ("trafo3w", "impedance"):
             _refuse(name, net[name], "in a network with unbalanced loads")
+        for name in ("load", *_UNBALANCED):
+            _refuse_delta(name, net[name])
 
 
 def _refuse(name: str, table: Table, where: str = "") -> None:
@@ -66,6 +68,16 @@ def _refuse(name: str, table: Table, where: str = "") -> None:
             f"{_listed(name, used)} cannot be compiled {where}".rstrip(),
             f"a cell has no element for pandapower's {name}",
             f"replace it by loads and static generators, or set net.{name}.in_service = False",
+        )
+
+
+def _refuse_delta(name: str, table: Table) -> None:
+    delta = [index for index, row in records(table) if row["in_service"] and row["type"] == "delta"]
+    if delta:
+        raise CompileError(
+            f"{_listed(name, delta)} is connected between phases",
+            "a cell's unbalanced powers are between a phase and neutral",
+            f'split it over the phases, and set net.{name}.type = "wye"',
         )
 
 

@@ -4,6 +4,7 @@ import copy
 from enum import Enum
 
 from peercell.grid.compile.libraries import Net, pandapower, quiet, submodule
+from peercell.grid.errors import CompileError
 
 # Tight first; a mismatch of 1e-10 MVA is below the rounding noise of a large network.
 _TOLERANCES_MVA = (1e-10, 1e-8)
@@ -31,7 +32,12 @@ def at_point(net: Net, point: Point) -> Net:
 
 
 def reference(net: Net, point: Point, *, voltage_dependent: bool = True) -> Net | None:
-    """Return a solved copy of a network, None where pandapower finds no solution."""
+    """Return a solved copy of a network, None where pandapower finds no solution.
+
+    Raises
+    ------
+    CompileError : pandapower refuses the network: no source, two voltages at one bus, and so on.
+    """
     moved = at_point(net, point)
     moved["user_pf_options"] = {}
     not_converged = submodule("pandapower.powerflow").LoadflowNotConverged
@@ -50,5 +56,7 @@ def reference(net: Net, point: Point, *, voltage_dependent: bool = True) -> Net 
                 )
         except (not_converged, FloatingPointError, ZeroDivisionError):
             continue
+        except (UserWarning, ValueError, KeyError, TypeError) as error:
+            raise CompileError("pandapower cannot solve the network", str(error)) from error
         return moved
     return None

@@ -1,7 +1,8 @@
 """Where a network comes from: a pandapower file, one of its built-in networks, a SimBench code.
 
 Names: `net.json`, `net.xlsx`, `pandapower:case33bw`, `simbench:1-LV-rural1--2-sw`; the two
-prefixes may be left out. A pickle is refused, because opening one runs what is in it.
+prefixes may be left out. A pickle is refused, because opening one runs what is in it. Controllers,
+costs and results in a network are left out: a cell has what power flows need.
 """
 
 import inspect
@@ -161,6 +162,10 @@ def _from_excel(data: bytes, path: str) -> Net:
             sheets = pandas().read_excel(
                 io.BytesIO(data), sheet_name=None, index_col=0, engine="openpyxl"
             )
+            if "bus" not in sheets:
+                raise _not_a_network(path, f"it has no sheet of buses, but {', '.join(sheets)}")
+            for table in _OBJECT_TABLES:
+                sheets.pop(table, None)
             net = io_utils.from_dict_of_dfs(sheets)
     except _FAILURES as error:
         raise _not_a_network(path, f"its sheets are not pandapower's ({error!r})") from None
@@ -213,5 +218,7 @@ def _version(text: str) -> tuple[int, ...]:
 def _opened(net: Net, name: str, source: str, licence: str) -> Opened:
     if not isinstance(net, pandapower().pandapowerNet):
         raise CompileError(f'"{name}" gives no network', f"it gives a {type(net).__name__}")
+    if not len(net.bus):
+        raise CompileError(f'"{name}" has no buses', "there is nothing to compile")
     profiles = net.pop("profiles", None) or {}
     return Opened(net, dict(profiles), name, source, licence)
