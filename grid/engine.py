@@ -6,6 +6,11 @@ linearly, and with a few extrapolations up to 99.9 % of the collapse loading; it
 w, so that a state gives the same bits whatever came before. Nodes are phases of buses: one and
 three phases are the same code.
 
+Two iterations make a round: the first gives conj(V), the second V, so that no conjugate is ever
+taken, and changes are compared from round to round. The map is conjugate-linear near its solution,
+so its modes come in pairs ±q; over a round both shrink by the same q². Where there is no solution,
+rounds may settle on a swing between two voltages, which is why the two are compared in the end.
+
 Source: Giraldo, Vergara, Palensky, "A fixed-point current injection power flow for electric
 distribution systems using Laurent series", PSCC 2022; the stopping rule is Banach's bound, the
 extrapolation Aitken's.
@@ -24,8 +29,13 @@ from peercell.grid.impedance import impedance
 ITERATIONS_MAX = 200
 ERROR_PU_MAX = 1e-9
 _CHUNK_STEPS = 256
-# Ordinary loads are solved before the first; ever longer gaps let any contraction win in the end.
-_EXTRAPOLATIONS = frozenset({8, 16, 32, 64, 128})
+# Two rounds of 64 shares find the solvable part of a power to 1 in 4096.
+_SHARES = 64
+_SHARE_ROUNDS = 2
+# A settled round whose two voltages are further apart is a swing, no solution.
+_SWING_PU_MAX = 1e-3
+# Rounds after which to extrapolate; ever longer gaps let any contraction win in the end.
+_EXTRAPOLATIONS = frozenset({2, 4, 8, 16, 32, 64})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,31 +132,54 @@ class PowerFlow:
         ------
         CollapseError : no solution within `ITERATIONS_MAX`; names the weakest bus.
         """
-        start, rise = self._start, self.impedance.at_active
-        voltage, previous = start, 0.0
-        last = older = start
+        opposite = power.conj()
+        current = np.ones(power.size + 1, np.complex128)
+        voltage = last = self._start
+        previous, rate = 0.0, 1.0
         with np.errstate(all="ignore"):
-            for iteration in range(1, ITERATIONS_MAX + 1):
-                total = power if dependence is None else power + dependence.power(voltage)
-                current = np.divide(total, voltage)
-                np.conjugate(current, current)
-                new = rise(current)
-                new += start
+            for iteration in range(2, ITERATIONS_MAX + 1, 2):
+                mirror, new = self._round((power, opposite), dependence, voltage, current)
                 change = np.subtract(new, voltage)
                 step = sqrt(np.vdot(change, change).real)
-                # Contraction q = step / previous; Banach: the error is at most step q / (1 - q).
-                if step * step <= ERROR_PU_MAX * (previous - step) or step == 0.0:
-                    rest = self.impedance.at_all(current)
-                    rest += self.impedance.no_load
-                    return Flow(rest, iteration)
+                if previous:
+                    rate = step / previous
+                # Banach: with this contraction, the error is at most step rate / (1 - rate).
+                if step * rate <= ERROR_PU_MAX * (1.0 - rate) or step == 0.0:
+                    if not np.linalg.norm(new - mirror.conj()) < _SWING_PU_MAX:
+                        break
+                    return Flow(self.impedance.at_all(current), iteration)
                 if not step < np.inf:
                     break
-                if iteration in _EXTRAPOLATIONS:
-                    new += _extrapolation(older, last, change)
-                    step = 0.0
-                voltage, previous = new, step
-                last, older = change, last
-        raise self._collapse(voltage, iteration)
+                previous = step
+                if iteration // 2 in _EXTRAPOLATIONS:
+                    ratio = np.vdot(last, change) / np.vdot(last, last)
+                    if abs(ratio) < 1.0:
+                        new += ratio / (1.0 - ratio) * change
+                        previous = 0.0
+                voltage, last = new, change
+        raise self._collapse(power, dependence)
+
+    def _round(
+        self,
+        powers: tuple[Complex, Complex],
+        dependence: VoltageDependence | None,
+        voltage: Complex,
+        current: Complex,
+    ) -> tuple[Complex, Complex]:
+        """Return conj(V) after one iteration and V after two; `current` is that of the second.
+
+        The powers are S and conj(S).
+        """
+        injected = current[..., :-1]
+        total, opposite = powers
+        if dependence is not None:
+            total = powers[0] + dependence.power(voltage)
+        np.divide(total, voltage, injected)
+        mirror = self.impedance.mirrored(current)
+        if dependence is not None:
+            opposite = np.conjugate(powers[0] + dependence.power(mirror))
+        np.divide(opposite, mirror, injected)
+        return mirror, self.impedance.at_active(current)
 
     def solve_batch(self, power: Complex, dependence: VoltageDependence | None = None) -> BatchFlow:
         """Return the states for powers in kVA (steps, active); none depends on another."""
@@ -165,33 +198,34 @@ class PowerFlow:
         self, power: Complex, dependence: VoltageDependence | None
     ) -> tuple[Complex, int, npt.NDArray[np.bool_]]:
         """Return voltages, iterations and what converged; a row leaves as soon as it is decided."""
-        solution, converged = np.zeros_like(power), np.zeros(power.shape[0], np.bool_)
-        left, iteration = np.arange(power.shape[0]), 0
-        voltage = last = older = np.broadcast_to(self._start, power.shape)
-        previous = np.zeros(power.shape[0])
+        count, active = power.shape
+        solution = np.ones((count, active + 1), np.complex128)
+        converged = np.zeros(count, np.bool_)
+        left, current = np.arange(count), solution.copy()
+        voltage = last = np.broadcast_to(self._start, power.shape)
+        previous, rate = np.zeros(count), np.ones(count)
+        iteration = 0
         with np.errstate(all="ignore"):
             while left.size and iteration < ITERATIONS_MAX:
-                iteration += 1
-                total = power if dependence is None else power + dependence.power(voltage)
-                current = np.divide(total, voltage)
-                np.conjugate(current, current)
-                new = self.impedance.at_active(current)
-                new += self._start
+                iteration += 2
+                mirror, new = self._round((power, power.conj()), dependence, voltage, current)
                 change = new - voltage
-                step = np.sqrt(_inner(change, change))
-                done = (step * step <= ERROR_PU_MAX * (previous - step)) | (step == 0.0)
-                if iteration in _EXTRAPOLATIONS:
-                    new += _extrapolation(older, last, change)
-                    step[step < np.inf] = 0.0
+                step = np.sqrt(np.vecdot(change, change).real)
+                rate = np.where(previous > 0.0, step / previous, rate)
+                done = (step * rate <= ERROR_PU_MAX * (1.0 - rate)) | (step == 0.0)
+                previous = step
+                if iteration // 2 in _EXTRAPOLATIONS:
+                    previous = _extrapolate(new, change, last, step)
+                voltage, last = new, change
                 stays = ~done & (step < np.inf)
-                voltage, previous, last, older = new, step, change, last
                 if not stays.all():
+                    done &= np.linalg.norm(new - mirror.conj(), axis=1) < _SWING_PU_MAX
                     solution[left[done]], converged[left[done]] = current[done], True
-                    left, power, previous = left[stays], power[stays], previous[stays]
-                    voltage, last, older = voltage[stays], last[stays], older[stays]
+                    left, power, current = left[stays], power[stays], current[stays]
+                    previous, rate = previous[stays], rate[stays]
+                    voltage, last = voltage[stays], last[stays]
                     dependence = dependence and dependence.rows(stays)
             everywhere = self.impedance.at_all(solution)
-            everywhere += self.impedance.no_load
         everywhere[~converged] = 0.0
         return everywhere, iteration, converged
 
@@ -217,31 +251,35 @@ class PowerFlow:
             losses_kw=np.add.reduce(own.real, (-2, -1)),
         )
 
-    def _collapse(self, voltage: Complex, iterations: int) -> CollapseError:
-        """Return the error that names the weakest active node of the last finite iterate."""
-        magnitude = np.abs(voltage)
-        weakest = int(np.argmin(magnitude))
-        label = self.network.labels[int(self.active[weakest])]
+    def _collapse(self, power: Complex, dependence: VoltageDependence | None) -> CollapseError:
+        """Return the error that says how much of a power the network carries, and what fails."""
+        solvable, width = 0.0, 1.0
+        voltage = self.impedance.no_load
+        for _ in range(_SHARE_ROUNDS):
+            shares = solvable + width * np.arange(_SHARES)[:, None] / _SHARES
+            part = dependence and VoltageDependence(
+                shares * dependence.current, shares * dependence.impedance
+            )
+            flow = self.solve_batch(shares * power, part)
+            last = int(np.argmin([*flow.converged, False])) - 1
+            if last >= 0:
+                solvable, voltage = float(shares[last, 0]), flow.voltage[last]
+            width /= _SHARES
+        drop = np.abs(voltage - self.impedance.no_load)[self.active]
+        weakest = int(self.active[int(np.argmax(drop))])
+        label = self.network.labels[weakest]
         return CollapseError(
             "the power flow has no solution: the network cannot carry this power",
-            f"bus {label} is the weakest, at {magnitude[weakest]:.3f} pu after "
-            f"{iterations} iterations",
+            f"it carries {solvable:.1%} of it; bus {label} is the weakest, "
+            f"at {abs(voltage[weakest]):.3f} pu there",
             "reduce the power, raise the source voltage, or close a switch",
             label,
         )
 
 
-def _inner(first: Complex, second: Complex) -> Real:
-    """Return the real inner product along the last axis."""
-    return np.asarray(np.einsum("...i,...i", first.view(np.float64), second.view(np.float64)))
-
-
-def _extrapolation(older: Complex, last: Complex, change: Complex) -> Complex:
-    """Return the rest of the way, from the last three changes, taken as a geometric series.
-
-    The map is conjugate-linear near its solution, so that its modes come in pairs ±q: changes are
-    compared two iterations apart, where both shrink by the same q².
-    """
-    ratio = _inner(older, change) / _inner(older, older)
-    gain = np.where(ratio < 1.0, ratio / (1.0 - ratio), 0.0)
-    return np.asarray((change + last) * gain[..., None])
+def _extrapolate(new: Complex, change: Complex, last: Complex, step: Real) -> Real:
+    """Add the rest of the geometric series of changes to each row; return the steps, then 0."""
+    ratio = np.vecdot(last, change) / np.vecdot(last, last)
+    good = np.abs(ratio) < 1.0
+    new += np.where(good, ratio / (1.0 - ratio), 0.0)[:, None] * change
+    return np.where(good, 0.0, step)

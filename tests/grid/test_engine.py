@@ -224,7 +224,7 @@ def test_collapse_names_the_weakest_bus_and_what_to_try() -> None:
         feeder.solve(*scaled(feeder.cell, 4.0))
     assert caught.value.weakest_bus == "17"
     assert "bus 17 is the weakest" in caught.value.why
-    assert "after 200 iterations" in caught.value.why
+    assert "it carries 90.5% of it" in caught.value.why
     assert caught.value.exit_code == 5
 
 
@@ -238,7 +238,7 @@ def test_no_injection_leaves_the_no_load_voltages() -> None:
     feeder = Feeder(chain(5))
     state = feeder.solve(np.zeros(4), np.zeros(4))
     assert state.voltage == pytest.approx(np.ones(5), abs=1e-12)
-    assert state.iterations == 1
+    assert state.iterations == 2
     assert state.links.losses_kw == pytest.approx(0.0, abs=1e-12)
 
 
