@@ -1,0 +1,298 @@
+"""The grid service: a role that obeys physics for all the others.
+
+Everything that arrives in one turn is answered at its end: all writes are applied, the cell is
+solved at most once, and every reply shows the state after it, under one revision. Each request so
+takes effect between its call and its reply, and no read ever goes back.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import assert_never, cast, get_args
+
+from peercell.agents.grid_messages import (
+    GridRefusal,
+    GridReply,
+    GridRequest,
+    GridRevision,
+    GridStats,
+    StateReport,
+    StatsQuery,
+    Subscription,
+)
+from peercell.agents.grid_parts import RefusalCode, View
+from peercell.agents.messages import Message
+from peercell.agents.protocol import (
+    Action,
+    Commanded,
+    Event,
+    PeerDown,
+    PeerUp,
+    Received,
+    Record,
+    Reply,
+    Send,
+    SetTimer,
+    Started,
+    TimerFired,
+)
+from peercell.grid.cellfile import Profiles
+from peercell.grid.model import Cell
+from peercell.grid.service_answers import Reader
+from peercell.grid.service_errors import RefusedError
+from peercell.grid.service_reading import Picture
+from peercell.grid.service_rights import Caller, GridServiceSettings, Rights
+from peercell.grid.service_state import Plant, Standing
+from peercell.grid.service_subscribers import Subscribers
+from peercell.grid.service_writes import Write, Writer
+
+_FLUSH, _REFRESH = "flush", "refresh"
+_REQUESTS: frozenset[type] = frozenset(get_args(GridRequest))
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What `GridStats` tells of the role itself."""
+
+    requests: int = 0
+    turns: int = 0
+    turn_max: int = 0
+    refusals: int = 0
+    busy: int = 0
+    ignored: int = 0
+    replays: int = 0
+    pushes: int = 0
+
+
+class GridService:
+    """Solves one cell for many peers; see `Role` and docs/reference/grid-service.md.
+
+    Parameters
+    ----------
+    cell, profiles : a checked cell and its profiles.
+    settings : who may do what, and when to begin.
+
+    Raises
+    ------
+    UnknownElementError, CellError, MissingExtraError : see `Rights` and `Feeder`.
+    TimeOutsideProfilesError : the profiles do not cover the start.
+    RefusedError : the cell has no solution at the start.
+    """
+
+    def __init__(self, cell: Cell, profiles: Profiles, settings: GridServiceSettings) -> None:
+        self._settings = settings
+        self._plant = Plant(cell, profiles)
+        rights = Rights(cell, settings)
+        self._rights = rights
+        self._writer = Writer(self._plant, rights, settings)
+        self._reader = Reader(self._plant, rights, self._writer)
+        self._standing = self._plant.start(settings.start)
+        self._picture = self._plant.solve(self._standing)
+        self._queue: list[tuple[Caller, GridRequest]] = []
+        self._waiting: dict[Caller, int] = {}
+        self._subscribers = Subscribers()
+        self._counts = _Counts()
+
+    def step(self, event: Event, now_s: float) -> list[Action]:  # noqa: ARG002 - `Role` gives it
+        """See `Role.step`."""
+        match event:
+            case Received(sender, message):
+                return self._queue_up(sender, message)
+            case TimerFired(name):
+                return self._flush() if name == _FLUSH else self._refresh()
+            case Commanded(request_id, request):
+                return self._queue_up(request_id, request)
+            case Started():
+                return [SetTimer(_REFRESH, self._settings.refresh_s)]
+            case PeerUp(peer, incarnation):
+                self._subscribers.meet(peer, incarnation)
+                return []
+            case PeerDown():
+                return []
+            case _:
+                assert_never(event)
+
+    def _queue_up(self, caller: Caller, message: Message) -> list[Action]:
+        if type(message) not in _REQUESTS:
+            return self._ignore(caller, message)
+        request = cast("GridRequest", message)
+        waiting = self._waiting.get(caller, 0)
+        if waiting >= self._settings.waiting_max:
+            self._counts.busy += 1
+            return [self._refuse(caller, request.seq, _busy(waiting))]
+        self._waiting[caller] = waiting + 1
+        self._queue.append((caller, request))
+        # The host fires this at the end of the turn, when all that has arrived is in the queue.
+        return [SetTimer(_FLUSH, 0.0)] if len(self._queue) == 1 else []
+
+    def _ignore(self, caller: Caller, message: Message) -> list[Action]:
+        self._counts.ignored += 1
+        if isinstance(caller, str):
+            return []
+        error = RefusedError(
+            RefusalCode.BAD_REQUEST,
+            f"the grid service does not understand {type(message).__name__}",
+        )
+        return [self._refuse(caller, 0, error)]
+
+    def _flush(self) -> list[Action]:
+        queue, self._queue = self._queue, []
+        self._waiting.clear()
+        before = self._standing.rev
+        refused = self._write(queue)
+        actions: list[Action] = []
+        for number, (caller, request) in enumerate(queue):
+            try:
+                if number in refused:
+                    raise refused[number]
+                actions.append(_address(caller, self._answer(caller, request)))
+            except RefusedError as error:
+                self._counts.refusals += 1
+                actions.append(self._refuse(caller, request.seq, error))
+        counts = self._counts
+        counts.requests += len(queue)
+        counts.turns += 1
+        counts.turn_max = max(counts.turn_max, len(queue))
+        if self._standing.rev != before:
+            writes = sum(isinstance(request, Write) for _, request in queue)
+            changes = self._subscribers.changes(self._picture, self._standing.stamp)
+            actions.extend(self._pushes(changes))
+            actions.append(
+                Record(
+                    GridRevision(self._standing.stamp, writes, len(refused), self._picture.whole)
+                )
+            )
+        return actions
+
+    def _write(self, queue: list[tuple[Caller, GridRequest]]) -> dict[int, RefusedError]:
+        """Apply the writes of a turn with one solution; return the refused ones by position."""
+        writes = [
+            (number, caller, request)
+            for number, (caller, request) in enumerate(queue)
+            if isinstance(request, Write)
+        ]
+        if not writes:
+            return {}
+        refused = {}
+        candidate = self._standing.copy()
+        for number, caller, request in writes:
+            try:
+                self._check_view(caller, request)
+                self._writer.write(candidate, caller, request)
+            except RefusedError as error:
+                refused[number] = error
+        try:
+            picture = self._solve(candidate)
+        except RefusedError:
+            return self._write_one_by_one(writes)
+        self._commit(candidate, picture)
+        return refused
+
+    def _check_view(self, caller: Caller, request: Write) -> None:
+        """Refuse a write whose view cannot be shown before it changes anything."""
+        if request.view is not None:
+            self._reader.check(self._picture, caller, request.view)
+
+    def _solve(self, candidate: Standing) -> Picture:
+        """Return the state of a candidate, the known one where no power has changed."""
+        known = self._standing
+        if not candidate.is_new:
+            return self._picture
+        if candidate.at != known.at and candidate.has_powers_of(known):
+            return self._picture
+        return self._plant.solve(candidate)
+
+    def _write_one_by_one(self, writes: list[tuple[int, Caller, Write]]) -> dict[int, RefusedError]:
+        """Apply the writes that can be solved, in the order of arrival; return the others."""
+        self._counts.replays += 1
+        refused = {}
+        good, picture = self._standing, self._picture
+        for number, caller, request in writes:
+            trial = good.copy()
+            try:
+                self._check_view(caller, request)
+                self._writer.write(trial, caller, request)
+                if trial.is_new:
+                    picture = self._plant.solve_change(good, trial)
+            except RefusedError as error:
+                refused[number] = error
+            else:
+                trial.is_new |= good.is_new
+                good = trial
+        self._commit(good, picture)
+        return refused
+
+    def _commit(self, candidate: Standing, picture: Picture) -> None:
+        old = self._standing
+        if candidate.is_new:
+            candidate.rev += 1
+            if candidate.arrangement != old.arrangement or candidate.topo != old.topo:
+                candidate.topo += 1
+            candidate.is_new = False
+        self._standing, self._picture = candidate, picture
+
+    def _answer(self, caller: Caller, request: GridRequest) -> GridReply:
+        if isinstance(request, Write):
+            return self._report(request.seq, request.view)
+        match request:
+            case Subscription():
+                return self._subscribe(caller, request)
+            case StatsQuery():
+                self._rights.check_operator(caller, "see the statistics")
+                return GridStats(
+                    request.seq,
+                    self._standing.stamp,
+                    solves=self._plant.solves,
+                    feeders=self._plant.feeders,
+                    **asdict(self._counts),
+                )
+            case _:
+                return self._reader.read(self._standing, self._picture, caller, request)
+
+    def _report(self, seq: int, view: View | None) -> StateReport:
+        reading = None if view is None else self._picture.reading(view)
+        return StateReport(seq, self._standing.stamp, reading)
+
+    def _subscribe(self, caller: Caller, request: Subscription) -> StateReport:
+        if isinstance(caller, int):
+            raise RefusedError(
+                RefusalCode.BAD_REQUEST, "a command cannot subscribe", "it is answered once"
+            )
+        self._subscribers.check(caller, request)
+        stamp, picture = self._standing.stamp, self._picture
+        report = self._reader.report(request.seq, stamp, picture, caller, request.view)
+        self._subscribers.put(caller, request, report.reading)
+        return report
+
+    def _refresh(self) -> list[Action]:
+        reports = self._subscribers.overdue(self._picture, self._standing.stamp)
+        return [*self._pushes(reports), SetTimer(_REFRESH, self._settings.refresh_s)]
+
+    def _pushes(self, reports: Iterable[tuple[str, StateReport]]) -> list[Action]:
+        pushes: list[Action] = [Send(peer, report) for peer, report in reports]
+        self._counts.pushes += len(pushes)
+        return pushes
+
+    def _refuse(self, caller: Caller, seq: int, error: RefusedError) -> Action:
+        refusal = GridRefusal(
+            seq=seq,
+            stamp=self._standing.stamp,
+            code=error.code,
+            what=error.what[:2000],
+            why=error.why[:2000],
+            fix=error.fix[:2000],
+            facts=error.facts,
+        )
+        return _address(caller, refusal)
+
+
+def _address(caller: Caller, reply: GridReply) -> Action:
+    return Reply(caller, reply) if isinstance(caller, int) else Send(caller, reply)
+
+
+def _busy(waiting: int) -> RefusedError:
+    return RefusedError(
+        RefusalCode.BUSY,
+        f"{waiting} requests of yours are waiting already",
+        "a peer may not crowd out the others",
+        "wait for a reply before you send more",
+    )

@@ -1,0 +1,43 @@
+"""Why the grid service refuses: the one error that becomes a `GridRefusal`."""
+
+from peercell.agents.errors import PeercellError
+from peercell.agents.grid_parts import RefusalCode, RefusalFacts
+from peercell.grid.errors import CollapseError, NoSourceError, UnknownElementError
+
+_NO_FACTS = RefusalFacts()
+
+
+class RefusedError(PeercellError):
+    """A request that the service does not carry out, with a code for machines.
+
+    Parameters
+    ----------
+    code : which kind of refusal.
+    what, why, fix : as in `PeercellError`.
+    """
+
+    def __init__(self, code: RefusalCode, what: str, why: str = "", fix: str = "") -> None:
+        super().__init__(what, why, fix)
+        self.code = code
+        self.facts = _NO_FACTS
+
+    def with_facts(self, facts: RefusalFacts) -> "RefusedError":
+        """Return this error with the numbers behind it."""
+        self.facts = facts
+        return self
+
+
+def refusal(error: PeercellError) -> RefusedError:
+    """Return what the service says about an error of the physics."""
+    match error:
+        case RefusedError():
+            return error
+        case CollapseError():
+            code, facts = RefusalCode.COLLAPSE, RefusalFacts(weakest_bus=error.weakest_bus)
+        case NoSourceError():
+            code, facts = RefusalCode.NO_SOURCE, _NO_FACTS
+        case UnknownElementError():
+            code, facts = RefusalCode.UNKNOWN_ELEMENT, _NO_FACTS
+        case _:
+            code, facts = RefusalCode.BAD_TOPOLOGY, _NO_FACTS
+    return RefusedError(code, error.what, error.why, error.fix).with_facts(facts)

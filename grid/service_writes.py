@@ -1,0 +1,388 @@
+"""How a write changes what stands: checked against ranges and rights, and the newest word wins."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import hypot
+from typing import TypeVar, assert_never
+
+from peercell.agents.grid_messages import (
+    RestoreOrder,
+    SetPoints,
+    SoftOpenPointOrder,
+    SwitchingOrder,
+    TimeOrder,
+)
+from peercell.agents.grid_parts import (
+    Outage,
+    RefusalCode,
+    RefusalFacts,
+    SetPoint,
+    SourceState,
+    Switching,
+    SwitchPosition,
+    TapPosition,
+    Thing,
+)
+from peercell.grid.devices.soft_open_point import SoftOpenPoint
+from peercell.grid.nearest import unknown
+from peercell.grid.service_errors import RefusedError, refusal
+from peercell.grid.service_rights import Caller, GridServiceSettings, Rights
+from peercell.grid.service_state import Arrangement, Plant, Standing
+
+Write = SetPoints | SoftOpenPointOrder | SwitchingOrder | TimeOrder | RestoreOrder
+Rearrangement = SwitchPosition | TapPosition | Outage | SourceState
+Change = SetPoint | Rearrangement
+AnyChange = TypeVar("AnyChange", bound=Change)
+Value = TypeVar("Value", bool, int)
+
+_ASSET = Thing.ASSET
+_ROUNDING = 1.0 + 1e-9
+_SOURCE_PU_MIN, _SOURCE_PU_MAX = 0.5, 1.5
+_UNLIMITED_KVA = 1e12
+
+
+class Writer:
+    """Applies writes to what stands; a refused write leaves no trace.
+
+    Parameters
+    ----------
+    plant : the cell.
+    rights : who may write what.
+    settings : the soft open points.
+    """
+
+    def __init__(self, plant: Plant, rights: Rights, settings: GridServiceSettings) -> None:
+        cell = plant.cell
+        self._plant, self._rights = plant, rights
+        self._points = settings.soft_open_points
+        self._rating = [asset.rating_kva for asset in plant.assets]
+        self._buses = {bus.id for bus in cell.buses}
+        self._closed = {switch.id: switch.closed for switch in cell.switches}
+        self._taps = {unit.id: unit for unit in cell.transformers}
+        self._in_service = {branch.id: branch.in_service for branch in cell.branches}
+        self._in_service |= {unit.id: unit.in_service for unit in cell.transformers}
+        self._sources = {source.id for source in cell.sources}
+
+    def write(self, standing: Standing, caller: Caller, request: Write) -> None:
+        """Apply a request to what stands, all of it or nothing.
+
+        Raises
+        ------
+        RefusedError : every code but collapse, no_source, dead_bus and busy.
+        """
+        match request:
+            case SetPoints():
+                self._check_own(caller, request.set_points)
+                for point in self._newer(standing, caller, request.seq, request.set_points):
+                    self._plant.place(standing, point)
+            case SoftOpenPointOrder():
+                sides = self._sides(caller, request)
+                for point in self._newer(standing, caller, request.seq, sides):
+                    self._plant.place(standing, point)
+            case SwitchingOrder():
+                self._rights.check_operator(caller, "change what is connected")
+                changes = self._rearrangements(standing, request.switching)
+                for change in self._newer(standing, caller, request.seq, changes):
+                    self._rearrange(standing, change)
+            case TimeOrder():
+                self._rights.check_operator(caller, "move the time")
+                self._move(standing, request)
+            case RestoreOrder():
+                self._rights.check_operator(caller, "restore a state")
+                self._restore(standing, caller, request)
+            case _:
+                assert_never(request)
+
+    def suppose(
+        self, standing: Standing, set_points: Iterable[SetPoint], switching: Switching
+    ) -> None:
+        """Apply hypothetical changes, which need no right and have no order.
+
+        Raises
+        ------
+        RefusedError : the cell has no such thing, or it cannot take this value.
+        """
+        points = tuple(set_points)
+        self._check_points(points)
+        changes = self._rearrangements(standing, switching, can_be_empty=True)
+        for point in points:
+            self._plant.place(standing, point)
+        for change in changes:
+            self._rearrange(standing, change)
+
+    def _check_own(self, caller: Caller, points: tuple[SetPoint, ...]) -> None:
+        if not points:
+            raise RefusedError(
+                RefusalCode.BAD_REQUEST, "there is no set-point to set", "the list is empty"
+            )
+        self._check_points(points)
+        owner_of = self._rights.owner_of
+        for point in points:
+            if owner_of.get(point.asset) != caller:
+                self._rights.check_owner(caller, point.asset)
+                self._rights.check_single(point.asset)
+
+    def _check_points(self, points: tuple[SetPoint, ...]) -> None:
+        position = self._plant.position
+        for point in points:
+            number = position.get(point.asset)
+            if number is None:
+                error = unknown("asset", point.asset, position)
+                raise RefusedError(
+                    RefusalCode.UNKNOWN_ASSET, error.what, error.why, error.fix
+                ).with_facts(RefusalFacts(element=point.asset))
+            rating = self._rating[number]
+            if rating is not None:
+                kva = hypot(point.p_kw or 0.0, point.q_kvar or 0.0)
+                if kva > rating * _ROUNDING:
+                    raise _too_much(f'asset "{point.asset}"', point.asset, kva, rating)
+        if len(points) > 1 and len({point.asset for point in points}) < len(points):
+            raise RefusedError(
+                RefusalCode.BAD_REQUEST,
+                "an asset is set twice in one request",
+                "which of the two shall hold is not said",
+            )
+
+    def _sides(self, caller: Caller, order: SoftOpenPointOrder) -> tuple[SetPoint, SetPoint]:
+        """Return the set-points of both sides of a soft open point."""
+        name = order.soft_open_point
+        if name not in self._points:
+            raise refusal(unknown("soft open point", name, self._points))
+        sides = self._points[name]
+        first, second = sides.first_asset, sides.second_asset
+        self._rights.check_owner(caller, first)
+        self._rights.check_owner(caller, second)
+        device = SoftOpenPoint(_UNLIMITED_KVA, sides.loss_share)
+        power = device.give(order.first_kw, order.first_kvar, order.second_kvar)
+        second_kw = float(power.p2_kw)
+        for asset, p_kw, q_kvar in (
+            (first, order.first_kw, order.first_kvar),
+            (second, second_kw, order.second_kvar),
+        ):
+            rating = self._rating[self._plant.position[asset]]
+            if rating is not None and hypot(p_kw, q_kvar) > rating * _ROUNDING:
+                thing = f'side "{asset}" of the soft open point "{name}"'
+                raise _too_much(thing, asset, hypot(p_kw, q_kvar), rating)
+        return (
+            SetPoint(first, order.first_kw, order.first_kvar),
+            SetPoint(second, second_kw, order.second_kvar),
+        )
+
+    def _rearrangements(
+        self, standing: Standing, switching: Switching, *, can_be_empty: bool = False
+    ) -> tuple[Rearrangement, ...]:
+        """Return the changes of a switching, each checked against the cell."""
+        changes: tuple[Rearrangement, ...] = (
+            *switching.switches,
+            *switching.taps,
+            *switching.outages,
+            *switching.sources,
+        )
+        if len({_key(change) for change in changes}) < len(changes) or not (
+            changes or can_be_empty
+        ):
+            raise RefusedError(
+                RefusalCode.BAD_REQUEST,
+                "a switching must change something, and nothing twice",
+                f"it has {len(changes)} changes",
+            )
+        for change in changes:
+            self._check_rearrangement(standing, change)
+        return changes
+
+    def _check_rearrangement(self, standing: Standing, change: Rearrangement) -> None:
+        match change:
+            case SwitchPosition():
+                if change.switch not in self._closed:
+                    raise refusal(unknown("switch", change.switch, self._closed))
+            case TapPosition():
+                self._check_tap(change)
+            case Outage():
+                if change.branch not in self._in_service:
+                    raise refusal(unknown("branch", change.branch, self._in_service))
+                if not self._in_service[change.branch]:
+                    raise RefusedError(
+                        RefusalCode.BAD_TOPOLOGY,
+                        f'branch "{change.branch}" cannot be put in or out of service',
+                        "the cell file has it out of service for good",
+                    ).with_facts(RefusalFacts(element=change.branch))
+            case SourceState():
+                self._check_source(standing, change)
+            case _:
+                assert_never(change)
+
+    def _check_tap(self, change: TapPosition) -> None:
+        if change.transformer not in self._taps:
+            raise refusal(unknown("transformer", change.transformer, self._taps))
+        positions = [tap.position for tap in self._taps[change.transformer].taps]
+        if change.position not in positions:
+            raise RefusedError(
+                RefusalCode.OUT_OF_RANGE,
+                f'transformer "{change.transformer}" has no tap position {change.position}',
+                f"it has {positions[0]} to {positions[-1]}",
+            ).with_facts(RefusalFacts(element=change.transformer))
+
+    def _check_source(self, standing: Standing, change: SourceState) -> None:
+        name = change.source
+        if change.on and change.bus:
+            if change.bus not in self._buses:
+                raise refusal(unknown("bus", change.bus, self._buses))
+            if not _SOURCE_PU_MIN <= change.v_pu <= _SOURCE_PU_MAX:
+                raise RefusedError(
+                    RefusalCode.OUT_OF_RANGE,
+                    f'source "{name}" cannot hold {change.v_pu} pu',
+                    f"a source holds {_SOURCE_PU_MIN} to {_SOURCE_PU_MAX} pu",
+                ).with_facts(RefusalFacts(element=name, asked=change.v_pu, most=_SOURCE_PU_MAX))
+            return
+        declared = {name for _, thing, name in standing.newest if thing is Thing.SOURCE}
+        if name not in self._sources and (change.on or name not in declared):
+            raise refusal(unknown("source", name, self._sources | declared))
+
+    def _newer(
+        self, standing: Standing, caller: Caller, seq: int, changes: tuple[AnyChange, ...]
+    ) -> list[AnyChange]:
+        """Return the changes that are newer than what the caller wrote before, and note them.
+
+        Raises
+        ------
+        RefusedError : stale_seq, none of them is.
+        """
+        peer = "" if isinstance(caller, int) else caller
+        newest, stale, fresh = standing.newest, None, []
+        for change in changes:
+            key = (peer, *_key(change))
+            last = newest.get(key, -1)
+            if seq > last:
+                fresh.append(change)
+                newest[key] = seq
+            elif seq < last or not self._stands(standing, change):
+                stale = last
+        if stale is not None and not fresh:
+            raise _stale(seq, stale)
+        return fresh
+
+    def _stands(self, standing: Standing, change: Change) -> bool:
+        if isinstance(change, SetPoint):
+            return change == standing.set_point(change.asset)
+        return self._rearranged(standing.arrangement, change) == standing.arrangement
+
+    def _rearrange(self, standing: Standing, change: Rearrangement) -> None:
+        arrangement = self._rearranged(standing.arrangement, change)
+        if arrangement != standing.arrangement:
+            standing.arrangement, standing.is_new = arrangement, True
+
+    def _rearranged(self, old: Arrangement, change: Rearrangement) -> Arrangement:
+        """Return an arrangement with one thing changed; what the file says is left out."""
+        match change:
+            case SwitchPosition(switch, closed):
+                in_file = closed == self._closed[switch]
+                return replace(old, closed=_with(old.closed, switch, None if in_file else closed))
+            case TapPosition(transformer, position):
+                in_file = position == self._taps[transformer].tap
+                return replace(
+                    old, taps=_with(old.taps, transformer, None if in_file else position)
+                )
+            case Outage(branch, out):
+                others = {*old.outages} - {branch}
+                return replace(old, outages=tuple(sorted(others | {branch} if out else others)))
+            case SourceState(source, on, bus):
+                kept = [state for state in old.sources if state.source != source]
+                if on and bus:
+                    kept.append(change)
+                elif not on and source in self._sources:
+                    kept.append(SourceState(source, on=False))
+                kept.sort(key=lambda state: state.source)
+                return replace(old, sources=tuple(kept))
+            case _:
+                assert_never(change)
+
+    def _move(self, standing: Standing, order: TimeOrder) -> None:
+        if standing.at is not None and order.at < standing.at:
+            raise RefusedError(
+                RefusalCode.TIME_PAST,
+                f"{order.at.isoformat()} is past",
+                f"the cell is at {standing.at.isoformat()}, and time does not go back",
+                "restore a snapshot to go back",
+            )
+        if order.at != standing.at:
+            self._plant.move(standing, order.at)
+
+    def _restore(self, standing: Standing, caller: Caller, order: RestoreOrder) -> None:
+        snapshot, plant = order.snapshot, self._plant
+        if snapshot.digest != plant.digest:
+            raise RefusedError(
+                RefusalCode.BAD_REQUEST,
+                "the snapshot is of another cell",
+                f"its content hash is {snapshot.digest[:12]}…, this cell's {plant.digest[:12]}…",
+            )
+        peer = "" if isinstance(caller, int) else caller
+        key = (peer, Thing.STATE, "")
+        last = standing.newest.get(key, -1)
+        if order.seq == last:
+            return
+        if order.seq < last:
+            raise _stale(order.seq, last)
+        self._check_points(snapshot.set_points)
+        restored = plant.start(None)
+        for entry in snapshot.newest:
+            restored.newest[entry.peer, entry.thing, entry.name] = entry.seq
+        changes = self._rearrangements(restored, snapshot.switching, can_be_empty=True)
+        for point in snapshot.set_points:
+            plant.place(restored, point)
+        for change in changes:
+            self._rearrange(restored, change)
+        plant.move(restored, snapshot.stamp.at)
+        standing.at, standing.base = restored.at, restored.base
+        standing.p_kw, standing.q_kvar = restored.p_kw, restored.q_kvar
+        standing.set_points, standing.arrangement = restored.set_points, restored.arrangement
+        standing.is_new = True
+        standing.rev = max(standing.rev, snapshot.stamp.rev)
+        standing.topo = max(standing.topo, snapshot.stamp.topo)
+        for name, seq in restored.newest.items():
+            standing.newest[name] = max(seq, standing.newest.get(name, -1))
+        standing.newest[key] = order.seq
+
+
+def _key(change: Change) -> tuple[Thing, str]:
+    match change:
+        case SetPoint():
+            return _ASSET, change.asset
+        case SwitchPosition():
+            return Thing.SWITCH, change.switch
+        case TapPosition():
+            return Thing.TAP, change.transformer
+        case Outage():
+            return Thing.OUTAGE, change.branch
+        case SourceState():
+            return Thing.SOURCE, change.source
+        case _:
+            assert_never(change)
+
+
+def _with(
+    pairs: tuple[tuple[str, Value], ...], name: str, value: Value | None
+) -> tuple[tuple[str, Value], ...]:
+    """Return sorted pairs with one of them set, or taken out for None."""
+    table = dict(pairs)
+    table.pop(name, None)
+    if value is not None:
+        table[name] = value
+    return tuple(sorted(table.items()))
+
+
+def _too_much(thing: str, asset: str, kva: float, rating: float) -> RefusedError:
+    return RefusedError(
+        RefusalCode.OUT_OF_RANGE,
+        f"{thing} cannot inject {kva:.6g} kVA",
+        f"its rating is {rating:.6g} kVA",
+        "reduce P or Q",
+    ).with_facts(RefusalFacts(element=asset, asked=kva, most=rating))
+
+
+def _stale(seq: int, newest: int) -> RefusedError:
+    return RefusedError(
+        RefusalCode.STALE_SEQ,
+        f"the write with seq {seq} came too late",
+        f"seq {newest} of the same peer holds already",
+        f"send it again with a seq above {newest}",
+    ).with_facts(RefusalFacts(seq_newest=newest))
