@@ -122,6 +122,12 @@ def _with_profiles(
         return replace(opened, profiles={}), ()
     if not options.standard_profiles:
         return opened, ()
+    if opened.profiles:
+        raise CompileError(
+            f"{opened.name} has profiles of its own",
+            "standard ones are for networks without",
+            "leave out --standard-profiles",
+        )
     say("reading SimBench's profiles")
     tables, note = assign_standard_profiles(opened.net)
     licence = f"{opened.licence}; profiles: {SIMBENCH_LICENCE}"

@@ -51,9 +51,6 @@ def _refuse_unknown(net: Net) -> None:
         if name in _KNOWN or name.startswith(("_", "res_")) or not is_element:
             continue
         _refuse(name, table)
-    for name in ("dcline", "svc", "tcsc", "ssc", "vsc", "line_dc", "xward"):
-        if name in net:
-            _refuse(name, net[name])
     if phases(net) > 1:
         for name in ("trafo3w", "impedance"):
             _refuse(name, net[name], "in a network with unbalanced loads")

@@ -306,18 +306,18 @@ def test_customers_hold_the_assets_of_their_bus() -> None:
     assert (battery.p_kw, battery.q_kvar, battery.energy_kwh) == (10.0, -3.0, 20.0)
 
 
-@pytest.mark.parametrize("position", range(-2, 3))
 @pytest.mark.parametrize("side", ["hv", "lv"])
-def test_every_tap_position_agrees_with_pandapower(position: int, side: str) -> None:
+def test_every_tap_position_agrees_with_pandapower(side: str) -> None:
     net = feeder()
     net.trafo[["tap_side", "tap_step_degree"]] = [side, 2.0]
     cell = compiled(net).cell
-    net.trafo["tap_pos"] = position
-    solved = reference(net, Point.TABLE)
-    assert solved is not None
-    theirs = solved.res_bus["vm_pu"].to_numpy()
-    at = Feeder(cell, Switching(taps={"trafo-0": position}))
-    assert np.abs(at.solve(*at.nominal).voltage) == pytest.approx(theirs, abs=1e-8)
+    for position in range(-2, 3):
+        net.trafo["tap_pos"] = position
+        solved = reference(net, Point.TABLE)
+        assert solved is not None
+        at = Feeder(cell, Switching(taps={"trafo-0": position}))
+        magnitude = np.abs(at.solve(*at.nominal).voltage)
+        assert magnitude == pytest.approx(solved.res_bus["vm_pu"].to_numpy(), abs=1e-8)
 
 
 def test_a_changer_without_type_stands_at_neutral_as_in_pandapower() -> None:
@@ -348,7 +348,7 @@ def test_a_position_between_two_steps_is_the_only_one() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_any_radial_network_agrees_with_pandapower(data: st.DataObject) -> None:
     """Trees of any shape, with any loads, generation, open switches and tap."""
     net = feeder()
@@ -358,8 +358,8 @@ def test_any_radial_network_agrees_with_pandapower(data: st.DataObject) -> None:
         end = bus(net)
         index = line(net, start, end, in_service=draw(st.booleans()))
         with quiet():
-            p_mw = draw(st.floats(-0.02, 0.02))
-            pandapower().create_load(net, end, p_mw, draw(st.floats(-0.01, 0.01)))
+            p_kw, q_kvar = draw(st.integers(-20, 20)), draw(st.integers(-10, 10))
+            pandapower().create_load(net, end, p_kw / 1000.0, q_kvar / 1000.0)
             if draw(st.booleans()):
                 place = draw(st.sampled_from([start, end]))
                 closed = draw(st.booleans())

@@ -15,7 +15,6 @@ QUICK = [
     "create_cigre_network_mv",
     "create_dickert_lv_network",
     "create_kerber_landnetz_freileitung_1",
-    "create_kerber_landnetz_kabel_2",
     "create_synthetic_voltage_control_lv_network",
     "four_loads_with_branches_out",
     "panda_four_load_branch",
@@ -26,6 +25,7 @@ LARGE = [
     "create_kerber_dorfnetz",
     "create_kerber_landnetz_freileitung_2",
     "create_kerber_landnetz_kabel_1",
+    "create_kerber_landnetz_kabel_2",
     "create_kerber_vorstadtnetz_kabel_1",
     "create_kerber_vorstadtnetz_kabel_2",
     "ieee_european_lv_asymmetric",
@@ -42,10 +42,10 @@ LARGE = [
     "mv_oberrhein",
     "kb_extrem_landnetz_kabel_trafo",
 ]
-WITH_GENERATORS = ["case9", "case14", "case30", "example_simple"]
+WITH_GENERATORS = ["case9", "example_simple"]
 MANY_GENERATORS = [
-    "case4gs", "case5", "case6ww", "case24_ieee_rts", "case57", "case89pegase", "case_ieee30",
-    "case_illinois200",
+    "case14", "case30", "case4gs", "case5", "case6ww", "case24_ieee_rts", "case57", "case89pegase",
+    "case_ieee30", "case_illinois200",
 ]  # fmt: skip
 SIMBENCH = [
     "1-LV-rural1--0-sw",

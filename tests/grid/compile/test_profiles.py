@@ -151,6 +151,14 @@ def test_standard_profiles_peak_at_the_nominal_power() -> None:
     assert "ODbL" in found.cell.provenance.licence
 
 
+def test_standard_profiles_do_not_replace_those_of_the_source() -> None:
+    net = feeder()
+    times = ["28.05.2016 00:00", "28.05.2016 00:15"]
+    net["profiles"] = {"load": pd.DataFrame({"time": times, "H0-A_pload": [0.5, 1.0]})}
+    with pytest.raises(CompileError, match="has profiles of its own"):
+        compiled(net, CompileOptions(standard_profiles=True))
+
+
 def test_own_profiles_are_kilowatts_of_injection() -> None:
     text = table(
         "load-0.p_kw,load-0.q_kvar,load-1.p_kw", [(-1.5, -0.5, 3), (-2, -0.25, 4), (0, 0, 5)]
