@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import assert_never, cast, get_args
 
 from peercell.agents.grid_messages import (
+    GridHello,
     GridRefusal,
     GridReply,
     GridRequest,
@@ -234,6 +235,9 @@ class GridService:
         if isinstance(request, Write):
             return self._report(request.seq, request.view)
         match request:
+            case GridHello():
+                subscribed = self._subscribers.newest_seq(str(caller))
+                return self._reader.welcome(self._standing, caller, request.seq, subscribed)
             case Subscription():
                 return self._subscribe(caller, request)
             case StatsQuery():

@@ -5,7 +5,6 @@ from typing import assert_never
 import numpy as np
 
 from peercell.agents.grid_messages import (
-    GridHello,
     GridSnapshot,
     GridWelcome,
     SensitivityQuery,
@@ -46,7 +45,7 @@ from peercell.grid.service_state import Plant, Standing
 from peercell.grid.service_writes import Writer
 from peercell.grid.violations import node_names
 
-Read = GridHello | StateQuery | SensitivityQuery | TopologyQuery | WhatIfQuery | SnapshotQuery
+Read = StateQuery | SensitivityQuery | TopologyQuery | WhatIfQuery | SnapshotQuery
 
 # The exact derivative solves a dense system of twice this size, about a second's work.
 _EXACT_NODES_MAX = 1000
@@ -71,9 +70,7 @@ class Reader:
 
     def read(
         self, standing: Standing, picture: Picture, caller: Caller, request: Read
-    ) -> (
-        StateReport | GridWelcome | SensitivityReport | TopologyReport | WhatIfReport | GridSnapshot
-    ):
+    ) -> StateReport | SensitivityReport | TopologyReport | WhatIfReport | GridSnapshot:
         """Return the answer to a request that changes nothing.
 
         Raises
@@ -90,8 +87,6 @@ class Reader:
                 return self._topology(standing, picture, request.seq)
             case WhatIfQuery():
                 return self._what_if(standing, caller, request)
-            case GridHello():
-                return self._welcome(standing, caller, request.seq)
             case SnapshotQuery():
                 self._rights.check_operator(caller, "take a snapshot")
                 return self._snapshot(standing, request.seq)
@@ -200,7 +195,8 @@ class Reader:
                 outcomes.append(Outcome(result.reading(query.view)))
         return WhatIfReport(query.seq, standing.stamp, tuple(outcomes))
 
-    def _welcome(self, standing: Standing, caller: Caller, seq: int) -> GridWelcome:
+    def welcome(self, standing: Standing, caller: Caller, seq: int, subscribed: int) -> GridWelcome:
+        """Return what a caller must know to begin; `subscribed` is its subscription's `seq`."""
         cell, access = self._plant.cell, self._rights.access(caller)
         sees_all = access.sees_all or access.operates
         seen = self._rights.sight(caller).nodes
@@ -211,7 +207,9 @@ class Reader:
             stamp=standing.stamp,
             cell=cell.name,
             digest=self._plant.digest,
-            seq_newest=max((n for key, n in standing.newest.items() if key[0] == peer), default=0),
+            seq_newest=max(
+                subscribed, *(n for key, n in standing.newest.items() if key[0] == peer), 0
+            ),
             assets=tuple(
                 AssetFacts(
                     asset=asset.id,

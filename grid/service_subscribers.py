@@ -30,6 +30,10 @@ class Subscribers:
         self._of: dict[str, _Subscriber] = {}
         self._incarnations: dict[str, int] = {}
 
+    def newest_seq(self, peer: str) -> int:
+        """Return the `seq` of a peer's subscription, 0 without one."""
+        return self._of[peer].seq if peer in self._of else 0
+
     def check(self, peer: str, request: Subscription) -> None:
         """Raise RefusedError when a newer subscription of the peer holds already."""
         known = self._of.get(peer)

@@ -1,6 +1,7 @@
 """What may cross a link to the grid service: bounded values only, and the same after the trip."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -23,6 +24,7 @@ from peercell.agents.grid_parts import (
     DeadBand,
     Outage,
     Reading,
+    RefusalCode,
     SetPoint,
     SourceState,
     Stamp,
@@ -118,3 +120,12 @@ def test_a_time_with_a_zone_is_refused_at_the_door() -> None:
     frame = msgspec.msgpack.encode(["TimeOrder", 1, "2016-05-28T12:00:00Z"])
     with pytest.raises(msgspec.ValidationError):
         msgspec.msgpack.decode(frame, type=TimeOrder)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [*(message.__name__ for message in MESSAGES), *(code.value for code in RefusalCode)],
+)
+def test_the_reference_names_it(word: str) -> None:
+    page = Path(__file__).parents[2] / "docs/reference/grid-service.md"
+    assert f"`{word}`" in page.read_text()

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from tests.grid.service.village import NOON, Desk, codes, service, sets, sun, village
 
 from peercell.agents.grid_messages import (
+    GridHello,
     GridSnapshot,
+    GridWelcome,
     RestoreOrder,
     SetPoints,
     SnapshotQuery,
@@ -278,6 +280,12 @@ def test_a_restarted_peer_has_no_subscription() -> None:
     desk.events(PeerUp("east", 2))
     assert heard(desk, "east", ("ann", sets(2, ("pv-2", 4.0)))) == []
     assert codes(desk.turn(("east", Subscription(1, VIEW)))) == [None]
+
+
+def test_a_peer_whose_restart_went_unseen_learns_from_where_to_count() -> None:
+    desk = Desk(service())
+    desk.turn(("east", Subscription(9, VIEW)))
+    assert desk.ask("east", GridHello(0), GridWelcome).seq_newest == 9
 
 
 SOP = SoftOpenPointSides(first_asset="sop-1", second_asset="sop-3")
