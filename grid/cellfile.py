@@ -9,6 +9,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from peercell.grid.check import check_cell
 from peercell.grid.errors import CellError
 from peercell.grid.model import SCHEMA, Cell
+
+T = TypeVar("T")
 
 Profiles = Mapping[str, npt.NDArray[np.float32]]
 
@@ -58,8 +61,26 @@ def decode_cell(data: bytes, origin: str = "cell.json") -> Cell:
 
 def encode_cell(cell: Cell) -> bytes:
     """Return the bytes of the cell's `cell.json`, one element a line."""
-    tree = msgspec.to_builtins(cell)
+    tree = msgspec.to_builtins(_lean(cell))
     return ("\n".join(_lines(tree, "")) + "\n").encode()
+
+
+def _lean(value: T) -> T:
+    """Return an equal value in which every field that equals its default is that default.
+
+    msgspec leaves out a default only where it is the very same object, and 0.0 computed is not the
+    0.0 of the class; without this, equal cells could have unequal files and hashes.
+    """
+    if isinstance(value, msgspec.Struct):
+        kept = {}
+        for field in msgspec.structs.fields(value):
+            content = getattr(value, field.name)
+            if field.default is msgspec.NODEFAULT or content != field.default:
+                kept[field.name] = _lean(content)
+        return type(value)(**kept)
+    if isinstance(value, tuple):
+        return type(value)(_lean(item) for item in value)
+    return value
 
 
 def _lines(tree: Mapping[str, object], indent: str) -> list[str]:
@@ -139,7 +160,7 @@ def content_hash(cell: Cell, profiles: Profiles) -> str:
     The provenance is left out: the same grid from another file name stays the same grid.
     """
     bare = msgspec.structs.replace(cell, provenance=type(cell.provenance)(source="", licence=""))
-    digest = hashlib.sha256(msgspec.json.encode(bare, order="deterministic"))
+    digest = hashlib.sha256(msgspec.json.encode(_lean(bare), order="deterministic"))
     for name in sorted(profiles):
         digest.update(name.encode() + b"\0")
         digest.update(np.ascontiguousarray(profiles[name], "<f4").tobytes())

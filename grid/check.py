@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from peercell.grid.errors import CellError
-from peercell.grid.model import Asset, Bus, Cell, Phase, Switch
+from peercell.grid.model import Asset, AssetKind, Bus, Cell, Phase, Switch
 from peercell.grid.nearest import unknown
 
 # Nothing behind a low-voltage connection draws or feeds a megawatt; a factor 1000 makes one.
@@ -62,7 +62,7 @@ def _asset_remarks(asset: Asset, kv: float, *, profiled: bool) -> Iterable[Remar
             f"{largest_kw:g} kW behind {kv:g} kV: is it {largest_kw / 1000:g} kW? "
             "(a cell file counts in kW, pandapower in MW)",
         )
-    if profiled and not asset.p_profile and asset.p_kw:
+    if profiled and not asset.p_profile and asset.p_kw and asset.kind is not AssetKind.SHUNT:
         yield Remark(asset.id, f"no profile: constant at {asset.p_kw:g} kW")
 
 

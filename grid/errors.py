@@ -28,7 +28,7 @@ class NoSourceError(PeercellError):
 class CollapseError(PeercellError):
     """The power flow has no solution: the network cannot carry this power.
 
-    `weakest_bus` is the bus whose voltage moved most at the largest share of it that can be carried.
+    `weakest_bus` is the one whose voltage moved most at the largest share that can be carried.
     """
 
     exit_code = 5

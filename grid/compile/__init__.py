@@ -17,7 +17,6 @@ from peercell.grid.compile.agreement import DIFFERENCE_PU_MAX, agreement
 from peercell.grid.compile.assets import customers
 from peercell.grid.compile.csv_profiles import read_file, with_profiles
 from peercell.grid.compile.elements import elements, is_simbench
-from peercell.grid.compile.lean import lean
 from peercell.grid.compile.libraries import pandapower
 from peercell.grid.compile.options import Compiled, CompileOptions, Read, Say, Span
 from peercell.grid.compile.prepare import phases, prepare
@@ -89,7 +88,7 @@ def compile_network(
             f"agree within {DIFFERENCE_PU_MAX:g} pu, {agreed.point}",
         ),
     )
-    cell = lean(structs.replace(cell, zones=partition(cell), provenance=provenance))
+    cell = structs.replace(cell, zones=partition(cell), provenance=provenance)
     check_cell(decode_cell(encode_cell(cell), cell.name))
     return Compiled(cell, arrays, (*warnings, *remarks(cell)), agreed)
 

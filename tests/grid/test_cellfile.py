@@ -52,6 +52,14 @@ def test_a_cell_file_has_a_line_for_each_element() -> None:
     ]
 
 
+def test_a_default_that_was_computed_is_left_out_too() -> None:
+    cell = chain(3)
+    computed = msgspec.structs.replace(cell.branches[0], g_siemens=float("0") * 2.0)
+    same = msgspec.structs.replace(cell, branches=(computed, *cell.branches[1:]))
+    assert encode_cell(same) == encode_cell(cell)
+    assert content_hash(same, {}) == content_hash(cell, {})
+
+
 def test_profiles_are_the_same_after_writing_and_reading() -> None:
     cell, profiles = profiled()
     data = encode_profiles(profiles)
