@@ -28,7 +28,6 @@ from peercell.grid.impedance import impedance
 
 ITERATIONS_MAX = 200
 ERROR_PU_MAX = 1e-9
-_CHUNK_STEPS = 256
 # Two rounds of 64 shares find the solvable part of a power to 1 in 4096.
 _SHARES = 64
 _SHARE_ROUNDS = 2
@@ -57,7 +56,7 @@ class VoltageDependence:
         """Return d(power)/d|V| in kVA per pu."""
         return self.current + 2.0 * np.abs(voltage) * self.impedance
 
-    def rows(self, index: slice | npt.NDArray[np.bool_]) -> "VoltageDependence":
+    def rows(self, index: npt.NDArray[np.bool_]) -> "VoltageDependence":
         """Return the dependence of some steps of many."""
         return VoltageDependence(self.current[index], self.impedance[index])
 
@@ -116,6 +115,7 @@ class PowerFlow:
         self.active = active
         self.impedance = impedance(network, active)
         self._start = self.impedance.no_load[active]
+        self._rest = np.setdiff1d(np.arange(len(network.labels)), active)
         # Terminal currents are in kVA per pu; an unknown limit gives 0 and so no loading.
         self._per_limit = network.ampere / network.terminal_limit_a / network.kva
         self._blocks = [
@@ -147,7 +147,7 @@ class PowerFlow:
                 if step * rate <= ERROR_PU_MAX * (1.0 - rate) or step == 0.0:
                     if not np.linalg.norm(new - mirror.conj()) < _SWING_PU_MAX:
                         break
-                    return Flow(self.impedance.at_all(current), iteration)
+                    return Flow(self._everywhere(new, current), iteration)
                 if not step < np.inf:
                     break
                 previous = step
@@ -181,30 +181,24 @@ class PowerFlow:
         np.divide(opposite, mirror, injected)
         return mirror, self.impedance.at_active(current)
 
-    def solve_batch(self, power: Complex, dependence: VoltageDependence | None = None) -> BatchFlow:
-        """Return the states for powers in kVA (steps, active); none depends on another."""
-        steps = power.shape[0]
-        voltage = np.empty((steps, len(self.network.labels)), np.complex128)
-        converged = np.empty(steps, np.bool_)
-        iterations = 0
-        for first in range(0, steps, _CHUNK_STEPS):
-            rows = slice(first, first + _CHUNK_STEPS)
-            part = dependence and dependence.rows(rows)
-            voltage[rows], used, converged[rows] = self._solve_chunk(power[rows], part)
-            iterations = max(iterations, used)
-        return BatchFlow(voltage, iterations, converged)
+    def _everywhere(self, voltage: Complex, current: Complex) -> Complex:
+        """Return the voltage at all nodes from that at the active ones and their current."""
+        everywhere = np.empty((*voltage.shape[:-1], len(self.network.labels)), np.complex128)
+        everywhere[..., self.active] = voltage
+        everywhere[..., self._rest] = self.impedance.at_rest(current)
+        return everywhere
 
-    def _solve_chunk(
-        self, power: Complex, dependence: VoltageDependence | None
-    ) -> tuple[Complex, int, npt.NDArray[np.bool_]]:
-        """Return voltages, iterations and what converged; a row leaves as soon as it is decided."""
+    def solve_batch(self, power: Complex, dependence: VoltageDependence | None = None) -> BatchFlow:
+        """Return the states for powers in kVA (steps, active); none depends on another.
+
+        A step leaves the batch as soon as it is decided. Some hundred steps at a time fit a cache.
+        """
         count, active = power.shape
-        solution = np.ones((count, active + 1), np.complex128)
-        converged = np.zeros(count, np.bool_)
-        left, current = np.arange(count), solution.copy()
+        voltages, currents = np.zeros_like(power), np.ones((count, active + 1), np.complex128)
+        converged, left, iteration = np.zeros(count, np.bool_), np.arange(count), 0
+        current = currents.copy()
         voltage = last = np.broadcast_to(self._start, power.shape)
         previous, rate = np.zeros(count), np.ones(count)
-        iteration = 0
         with np.errstate(all="ignore"):
             while left.size and iteration < ITERATIONS_MAX:
                 iteration += 2
@@ -213,25 +207,25 @@ class PowerFlow:
                 step = np.sqrt(np.vecdot(change, change).real)
                 rate = np.where(previous > 0.0, step / previous, rate)
                 done = (step * rate <= ERROR_PU_MAX * (1.0 - rate)) | (step == 0.0)
+                stays = ~done & (step < np.inf)
+                if not stays.all():
+                    done &= np.linalg.norm(new - mirror.conj(), axis=1) < _SWING_PU_MAX
+                    rows = left[done]
+                    voltages[rows], currents[rows], converged[rows] = new[done], current[done], True
+                    left, power, current, rate = (a[stays] for a in (left, power, current, rate))
+                    new, change, last, step = (a[stays] for a in (new, change, last, step))
+                    dependence = dependence and dependence.rows(stays)
                 previous = step
                 if iteration // 2 in _EXTRAPOLATIONS:
                     previous = _extrapolate(new, change, last, step)
                 voltage, last = new, change
-                stays = ~done & (step < np.inf)
-                if not stays.all():
-                    done &= np.linalg.norm(new - mirror.conj(), axis=1) < _SWING_PU_MAX
-                    solution[left[done]], converged[left[done]] = current[done], True
-                    left, power, current = left[stays], power[stays], current[stays]
-                    previous, rate = previous[stays], rate[stays]
-                    voltage, last = voltage[stays], last[stays]
-                    dependence = dependence and dependence.rows(stays)
-            everywhere = self.impedance.at_all(solution)
+            everywhere = self._everywhere(voltages, currents)
         everywhere[~converged] = 0.0
-        return everywhere, iteration, converged
+        return BatchFlow(everywhere, iteration, converged)
 
     def link_flow(self, voltage: Complex) -> LinkFlow:
         """Return what the links carry at node voltages (nodes,) or (steps, nodes) in pu."""
-        at = voltage[..., self.network.terminals]
+        at = np.take(voltage, self.network.terminals, axis=-1)
         current = self._blocks[0] * at[..., 0:1, :]
         for column in range(1, 2 * self.network.phases):
             current += self._blocks[column] * at[..., column : column + 1, :]

@@ -23,6 +23,8 @@ from peercell.grid.sensitivity import (
 )
 from peercell.grid.topology import Switching, topology
 
+# So many steps at a time stay in the cache of one core.
+_CHUNK_STEPS = 256
 _PHASES = {Phase.ABC: (0, 1, 2), Phase.A: (0,), Phase.B: (1,), Phase.C: (2,)}
 
 
@@ -115,19 +117,34 @@ class Feeder:
         ------
         CollapseError : the network cannot carry this power.
         """
-        power, dependence = self._wiring.injection(p_kw + 1j * q_kvar)
+        by_asset = p_kw + 1j * q_kvar
+        power, dependence = self._wiring.injection(by_asset)
         flow = self.power_flow.solve(power, dependence)
         links = self.power_flow.link_flow(flow.voltage)
-        source = complex(links.source_kva - self._wiring.pinned(p_kw + 1j * q_kvar))
-        return State(flow.voltage[self._node], links, source, flow.iterations)
+        source = complex(links.source_kva - self._wiring.pinned(by_asset))
+        return State(flow.voltage.take(self._node), links, source, flow.iterations)
 
     def solve_steps(self, p_kw: Real, q_kvar: Real) -> Steps:
         """Return the operating points for powers (steps, assets); never raises CollapseError."""
-        power, dependence = self._wiring.injection(p_kw + 1j * q_kvar)
-        flow = self.power_flow.solve_batch(power, dependence)
-        links = self.power_flow.link_flow(flow.voltage)
-        source = links.source_kva - self._wiring.pinned(p_kw + 1j * q_kvar)
-        return Steps(flow.voltage[:, self._node], links, source, flow.iterations, flow.converged)
+        count, links = p_kw.shape[0], len(self.branch_ids)
+        voltage = np.empty((count, len(self.node_ids)), np.complex128)
+        ends = np.empty((2, count, links), np.complex128)
+        loading, losses_kw = np.empty((count, links)), np.empty(count)
+        source_kva, converged = np.empty(count, np.complex128), np.empty(count, np.bool_)
+        iterations = 0
+        for first in range(0, count, _CHUNK_STEPS):
+            rows = slice(first, first + _CHUNK_STEPS)
+            by_asset = p_kw[rows] + 1j * q_kvar[rows]
+            flow = self.power_flow.solve_batch(*self._wiring.injection(by_asset))
+            carried = self.power_flow.link_flow(flow.voltage)
+            voltage[rows] = np.take(flow.voltage, self._node, axis=1)
+            ends[0, rows], ends[1, rows] = carried.from_kva, carried.to_kva
+            loading[rows], losses_kw[rows] = carried.loading, carried.losses_kw
+            source_kva[rows] = carried.source_kva - self._wiring.pinned(by_asset)
+            converged[rows] = flow.converged
+            iterations = max(iterations, flow.iterations)
+        flows = LinkFlow(ends[0], ends[1], loading, source_kva, losses_kw)
+        return Steps(voltage, flows, source_kva, iterations, converged)
 
     def sensitivity(self, p_kw: Real, q_kvar: Real, node_id: str) -> Sensitivity:
         """Return d|V| of every node of `node_ids` per kW and kvar injected at one, exactly.
@@ -188,6 +205,7 @@ class _Wiring:
         free = sorted(place for place in places if place[0] not in held)
         self._asset = np.array([number for _, number, _ in free], np.int64)
         self._share = np.array([share for _, _, share in free])
+        self._is_split = bool((self._share != 1.0).any())
         nodes = np.array([node for node, _, _ in free], np.int64)
         self.active, self._first = np.unique(nodes, return_index=True)
         self._constant, self._current, self._impedance = _shares(cell.assets)
@@ -209,14 +227,18 @@ class _Wiring:
         constant = self._by_node(_scale(power, self._constant))
         return constant, VoltageDependence(current, impedance)
 
-    def pinned(self, power: Complex) -> npt.NDArray[np.complex128]:
+    def pinned(self, power: Complex) -> Complex | complex:
         """Return the power of the assets at source buses, which no voltage answers to."""
+        if not self._pinned.size:
+            return 0j
         return np.asarray(_scale(power[..., self._pinned], self._pinned_share).sum(-1))
 
     def _by_node(self, power: Complex) -> Complex:
         if not self._first.size:
             return np.zeros((*power.shape[:-1], 0), np.complex128)
-        at = power[..., self._asset] * self._share
+        at = np.take(power, self._asset, axis=-1)
+        if self._is_split:
+            at *= self._share
         return np.asarray(np.add.reduceat(at, self._first, axis=-1))
 
 

@@ -18,19 +18,24 @@ PROBE_ERROR_MAX = 1e-4
 
 
 class Impedance(Protocol):
-    """What the power flow asks of a network; a current has shape (active,) or (steps, active).
+    """What the power flow asks of a network.
 
-    Answers are contiguous in their last axis, the nodes.
+    A current has shape (active + 1,) or (steps, active + 1). Its last entry is 1 and stands for the
+    sources, so that one product gives w + Z I. Answers are contiguous in their last axis.
     """
 
     no_load: Complex
 
     def at_active(self, current: Complex) -> Complex:
-        """Return the voltage rise at the active nodes in pu, shaped like the current."""
+        """Return the voltage at the active nodes in pu."""
         ...
 
-    def at_all(self, current: Complex) -> Complex:
-        """Return the voltage rise at all nodes in pu."""
+    def mirrored(self, current: Complex) -> Complex:
+        """Return conj(w) + conj(Z) I at the active nodes: conj(V), if I is the conjugate."""
+        ...
+
+    def at_rest(self, current: Complex) -> Complex:
+        """Return the voltage at the nodes that are not active, in ascending order."""
         ...
 
     def columns(self, nodes: Index) -> Complex:
@@ -81,7 +86,32 @@ def _triplets(network: Network) -> tuple[Index, Index, Complex]:
     return rows.ravel(), columns.ravel(), network.blocks.ravel()
 
 
-class _Dense:
+class _Matrices:
+    """w and Z as matrices that a current, or a batch of rows of currents, multiplies from the left.
+
+    Their last row is w.
+    """
+
+    def __init__(self, columns: Complex, active: Index, no_load: Complex) -> None:
+        everywhere = np.concatenate([columns.T, no_load[None, :]])
+        self._active = np.ascontiguousarray(everywhere[:, active])
+        self._mirrored = self._active.conj()
+        self._rest = np.delete(everywhere, active, axis=1)
+
+    def at_active(self, current: Complex) -> Complex:
+        answer: Complex = np.dot(current, self._active)
+        return answer
+
+    def mirrored(self, current: Complex) -> Complex:
+        answer: Complex = np.dot(current, self._mirrored)
+        return answer
+
+    def at_rest(self, current: Complex) -> Complex:
+        answer: Complex = np.dot(current, self._rest)
+        return answer
+
+
+class _Dense(_Matrices):
     """Z as a matrix, by inversion."""
 
     def __init__(self, network: Network, free: Index, active: Index) -> None:
@@ -99,17 +129,7 @@ class _Dense:
         )
         self._full = np.zeros((nodes, nodes), np.complex128)
         self._full[np.ix_(free, free)] = inverse / network.kva
-        # Transposed and contiguous: a row of currents or a batch of rows multiplies from the left.
-        self._active = np.ascontiguousarray(self._full[np.ix_(active, active)].T)
-        self._all = np.ascontiguousarray(self._full[:, active].T)
-
-    def at_active(self, current: Complex) -> Complex:
-        rise: Complex = np.dot(current, self._active)
-        return rise
-
-    def at_all(self, current: Complex) -> Complex:
-        rise: Complex = np.dot(current, self._all)
-        return rise
+        super().__init__(self._full[:, active], active, self.no_load)
 
     def columns(self, nodes: Index) -> Complex:
         return self._full[:, nodes]
@@ -136,29 +156,34 @@ class _Sparse:
         self.no_load = np.zeros(nodes, np.complex128)
         self.no_load[network.fixed] = network.fixed_voltage
         self.no_load[free] = -self._lu.solve(by_free[:, network.fixed] @ network.fixed_voltage)
-        self._matrix: tuple[Complex, Complex] | None = None
+        self._matrices: _Matrices | None = None
         if active.size <= DENSE_NODES:
-            to_all = np.ascontiguousarray(self.columns(active).T)
-            self._matrix = (np.ascontiguousarray(to_all[:, active]), to_all)
+            self._matrices = _Matrices(self.columns(active), active, self.no_load)
 
     def at_active(self, current: Complex) -> Complex:
-        if self._matrix is not None:
-            rise: Complex = np.dot(current, self._matrix[0])
-            return rise
-        return np.take(self.at_all(current), self._active_nodes, axis=-1)
+        if self._matrices is not None:
+            return self._matrices.at_active(current)
+        return np.take(self._at_all(current), self._active_nodes, axis=-1)
 
-    def at_all(self, current: Complex) -> Complex:
-        if self._matrix is not None:
-            rise: Complex = np.dot(current, self._matrix[1])
-            return rise
-        spread = np.zeros((*current.shape[:-1], self._nodes), np.complex128)
-        spread[..., self._active_nodes] = current / self._kva
-        return np.ascontiguousarray(self._solve(spread.T).T)
+    def mirrored(self, current: Complex) -> Complex:
+        if self._matrices is not None:
+            return self._matrices.mirrored(current)
+        return np.asarray(self.at_active(current.conj()).conj())
+
+    def at_rest(self, current: Complex) -> Complex:
+        if self._matrices is not None:
+            return self._matrices.at_rest(current)
+        return np.delete(self._at_all(current), self._active_nodes, axis=-1)
 
     def columns(self, nodes: Index) -> Complex:
         unit = np.zeros((self._nodes, nodes.size), np.complex128)
         unit[nodes, np.arange(nodes.size)] = 1.0 / self._kva
         return self._solve(unit)
+
+    def _at_all(self, current: Complex) -> Complex:
+        spread = np.zeros((*current.shape[:-1], self._nodes), np.complex128)
+        spread[..., self._active_nodes] = current[..., :-1] / self._kva
+        return np.asarray(self._solve(spread.T).T + self.no_load)
 
     def _solve(self, current: Complex) -> Complex:
         """Return the rise (nodes, …) for currents (nodes, …) in pu."""

@@ -52,18 +52,19 @@ def exact_sensitivity(
         by_conjugate = by_conjugate + by_voltage * active / active.conj()
     source = engine.impedance.columns(nodes) / voltage[nodes].conj()
     drive = np.concatenate([source, -1j * source], axis=1)
-    answer = _solve_widely_linear(engine, by_voltage, by_conjugate, drive[engine.active])
+    columns = engine.impedance.columns(engine.active)
+    matrix = columns[engine.active]
+    answer = _solve_widely_linear(matrix, by_voltage, by_conjugate, drive[engine.active])
     induced = by_voltage[:, None] * answer + by_conjugate[:, None] * answer.conj()
-    change = drive + engine.impedance.at_all(induced.T).T
+    change = drive + columns @ induced
     magnitude = (voltage.conj()[:, None] * change).real / np.abs(voltage)[:, None]
     return Sensitivity(magnitude[:, : nodes.size], magnitude[:, nodes.size :])
 
 
 def _solve_widely_linear(
-    engine: PowerFlow, by_voltage: Complex, by_conjugate: Complex, drive: Complex
+    matrix: Complex, by_voltage: Complex, by_conjugate: Complex, drive: Complex
 ) -> Complex:
     """Return x of x - Z (E x + F conj(x)) = drive, for each column of drive."""
-    matrix = engine.impedance.columns(engine.active)[engine.active]
     size = matrix.shape[0]
     linear = np.eye(size) - matrix * by_voltage
     conjugate = -matrix * by_conjugate
