@@ -91,7 +91,8 @@ def reader(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
 def test_the_commands_of_a_page_print_what_it_says(page: Path, reader: Path) -> None:
     path = [str(reader), str(Path(sys.executable).parent), os.environ["PATH"]]
-    environment = {**os.environ, "PATH": os.pathsep.join(path), "COLUMNS": "100"}
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
+    environment = {**inherited, "PATH": os.pathsep.join(path), "COLUMNS": "100"}
     for step in steps(page):
         if step.command.startswith(tuple(NOT_HERE)):
             continue
