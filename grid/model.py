@@ -16,6 +16,7 @@ SCHEMA = 1
 Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]*$")]
 Real = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Magnitude = Annotated[float, Meta(ge=0.0, le=1e12)]
+Rating = Annotated[float, Meta(gt=0.0, le=1e12)]
 PerUnit = Annotated[float, Meta(ge=0.0, le=10.0)]
 Share = Annotated[float, Meta(ge=-10.0, le=10.0)]
 Kilovolt = Annotated[float, Meta(gt=0.0, le=1e4)]
@@ -66,7 +67,7 @@ class Branch(Record, frozen=True):
     x0_ohm: Real | None = None
     b0_siemens: Real = 0.0
     length_km: Magnitude | None = None
-    rating_a: Magnitude | None = None
+    rating_a: Rating | None = None
     in_service: bool = True
 
 
@@ -113,7 +114,7 @@ class Transformer(Record, frozen=True):
     rated_lv_kv: Kilovolt
     name: str = ""
     tap: int = 0
-    rating_kva: Magnitude | None = None
+    rating_kva: Rating | None = None
     group: WindingGroup = WindingGroup.DYN
     r0_ohm: Real | None = None
     x0_ohm: Real | None = None
