@@ -115,7 +115,8 @@ class PowerFlow:
         self.active = active
         self.impedance = impedance(network, active)
         self._start = self.impedance.no_load[active]
-        self._rest = np.setdiff1d(np.arange(len(network.labels)), active)
+        rest = np.setdiff1d(np.arange(len(network.labels)), active)
+        self._place = np.argsort(np.concatenate([active, rest]))
         # Terminal currents are in kVA per pu; an unknown limit gives 0 and so no loading.
         self._per_limit = network.ampere / network.terminal_limit_a / network.kva
         self._blocks = [
@@ -145,7 +146,8 @@ class PowerFlow:
                     rate = step / previous
                 # Banach: with this contraction, the error is at most step rate / (1 - rate).
                 if step * rate <= ERROR_PU_MAX * (1.0 - rate) or step == 0.0:
-                    if not np.linalg.norm(new - mirror.conj()) < _SWING_PU_MAX:
+                    swing = np.subtract(new, mirror.conj())
+                    if not np.vdot(swing, swing).real < _SWING_PU_MAX**2:
                         break
                     return Flow(self._everywhere(new, current), iteration)
                 if not step < np.inf:
@@ -183,10 +185,8 @@ class PowerFlow:
 
     def _everywhere(self, voltage: Complex, current: Complex) -> Complex:
         """Return the voltage at all nodes from that at the active ones and their current."""
-        everywhere = np.empty((*voltage.shape[:-1], len(self.network.labels)), np.complex128)
-        everywhere[..., self.active] = voltage
-        everywhere[..., self._rest] = self.impedance.at_rest(current)
-        return everywhere
+        both = np.concatenate((voltage, self.impedance.at_rest(current)), -1)
+        return both.take(self._place, -1)
 
     def solve_batch(self, power: Complex, dependence: VoltageDependence | None = None) -> BatchFlow:
         """Return the states for powers in kVA (steps, active); none depends on another.
@@ -225,7 +225,7 @@ class PowerFlow:
 
     def link_flow(self, voltage: Complex) -> LinkFlow:
         """Return what the links carry at node voltages (nodes,) or (steps, nodes) in pu."""
-        at = np.take(voltage, self.network.terminals, axis=-1)
+        at = voltage.take(self.network.terminals, -1)
         current = self._blocks[0] * at[..., 0:1, :]
         for column in range(1, 2 * self.network.phases):
             current += self._blocks[column] * at[..., column : column + 1, :]
@@ -233,10 +233,13 @@ class PowerFlow:
         np.conjugate(current, current)
         at *= current
         lead, count = at.shape[:-2], at.shape[-1]
-        ends = np.add.reduce(at.reshape(*lead, 2, self.network.phases, count), -2)
+        ends = at
+        if self.network.phases > 1:
+            ends = np.add.reduce(at.reshape(*lead, 2, self.network.phases, count), -2)
         links = self.network.source_links
         own = ends if not links else ends[..., :-links]
-        source = np.add.reduce(at.reshape(*lead, at.shape[-2] * count)[..., self._stiff], -1)
+        flat = at.reshape(*lead, at.shape[-2] * count)
+        source = np.add.reduce(flat.take(self._stiff, -1), -1)
         return LinkFlow(
             from_kva=own[..., 0, :],
             to_kva=own[..., 1, :],

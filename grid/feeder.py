@@ -117,7 +117,7 @@ class Feeder:
         ------
         CollapseError : the network cannot carry this power.
         """
-        by_asset = p_kw + 1j * q_kvar
+        by_asset = _power(p_kw, q_kvar)
         power, dependence = self._wiring.injection(by_asset)
         flow = self.power_flow.solve(power, dependence)
         links = self.power_flow.link_flow(flow.voltage)
@@ -134,10 +134,10 @@ class Feeder:
         iterations = 0
         for first in range(0, count, _CHUNK_STEPS):
             rows = slice(first, first + _CHUNK_STEPS)
-            by_asset = p_kw[rows] + 1j * q_kvar[rows]
+            by_asset = _power(p_kw[rows], q_kvar[rows])
             flow = self.power_flow.solve_batch(*self._wiring.injection(by_asset))
             carried = self.power_flow.link_flow(flow.voltage)
-            voltage[rows] = np.take(flow.voltage, self._node, axis=1)
+            voltage[rows] = flow.voltage.take(self._node, 1)
             ends[0, rows], ends[1, rows] = carried.from_kva, carried.to_kva
             loading[rows], losses_kw[rows] = carried.loading, carried.losses_kw
             source_kva[rows] = carried.source_kva - self._wiring.pinned(by_asset)
@@ -151,7 +151,7 @@ class Feeder:
 
         The columns are the phases that `node_id` names: all of a bus, or one of it.
         """
-        power, dependence = self._wiring.injection(p_kw + 1j * q_kvar)
+        power, dependence = self._wiring.injection(_power(p_kw, q_kvar))
         flow = self.power_flow.solve(power, dependence)
         nodes = self._node[self.node_positions(node_id)]
         answer = exact_sensitivity(self.power_flow, flow, power, nodes, dependence)
@@ -159,7 +159,7 @@ class Feeder:
 
     def first_order_sensitivity(self, p_kw: Real, q_kvar: Real, node_id: str) -> Sensitivity:
         """Return the same without the injections' own answer, 2 to 5 % off and cheaper."""
-        power, dependence = self._wiring.injection(p_kw + 1j * q_kvar)
+        power, dependence = self._wiring.injection(_power(p_kw, q_kvar))
         flow = self.power_flow.solve(power, dependence)
         nodes = self._node[self.node_positions(node_id)]
         answer = first_order_sensitivity(self.power_flow, flow.voltage, nodes)
@@ -236,10 +236,17 @@ class _Wiring:
     def _by_node(self, power: Complex) -> Complex:
         if not self._first.size:
             return np.zeros((*power.shape[:-1], 0), np.complex128)
-        at = np.take(power, self._asset, axis=-1)
+        at = power.take(self._asset, -1)
         if self._is_split:
             at *= self._share
         return np.asarray(np.add.reduceat(at, self._first, axis=-1))
+
+
+def _power(p_kw: Real, q_kvar: Real) -> Complex:
+    """Return P + jQ; half the time of writing it so."""
+    power = np.empty(p_kw.shape, np.complex128)
+    power.real, power.imag = p_kw, q_kvar
+    return power
 
 
 def _with_customer(cell: Cell) -> list[tuple[Customer, Asset]]:
