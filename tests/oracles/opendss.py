@@ -28,18 +28,20 @@ _STIFF_OHM = 1e-7
 class OpenDssOracle:
     """A cell in OpenDSS, at the switch states and taps of the cell file.
 
-    A balanced cell becomes its circuit of one phase with a third of the power, in which a
-    transformer has no phase shift: the angles of the answer are turned back by the shift of the way
-    from the source, so they hold in radial cells only.
+    A balanced cell becomes its circuit of one phase with a third of the power, or on request the
+    three phases that OpenDSS is used with. In both a transformer has no phase shift: the angles of
+    the answer are turned back by the shift of the way from the source, so they hold in radial cells
+    only.
     """
 
-    def __init__(self, cell: Cell, tolerance: float = 1e-10) -> None:
+    def __init__(self, cell: Cell, tolerance: float = 1e-10, *, phases: int = 0) -> None:
         self.cell = cell
         self.dss: Any = dss_direct.dss.NewContext()
         self._balanced = cell.phases == 1
+        self._phases = phases or cell.phases
         self._group = groups(cell)
         self._kv = {bus.id: bus.kv for bus in cell.buses}
-        self._share = 1.0 / 3.0 if self._balanced else 1.0
+        self._share = 1.0 / 3.0 if self._phases == 1 else 1.0
         for line in self._script(tolerance):
             self.dss.Text.Command(line)
         self._node_order = [name.lower() for name in self.dss.Circuit.AllNodeNames()]
@@ -128,7 +130,7 @@ class OpenDssOracle:
 
     def _source(self, number: int, source: Source) -> str:
         new = "New Circuit.cell" if number == 0 else f"New Vsource.s{number}"
-        kv = self._kv[source.bus] / (math.sqrt(3) if self._balanced else 1.0)
+        kv = self._kv[source.bus] / (math.sqrt(3) if self._phases == 1 else 1.0)
         positive = [source.r_ohm, source.x_ohm]
         if positive == [0.0, 0.0]:
             positive = [0.0, _STIFF_OHM]
@@ -136,7 +138,7 @@ class OpenDssOracle:
         if self._balanced or zero == [0.0, 0.0]:
             zero = positive
         return (
-            f"{new} phases={self.cell.phases} bus1={self._bus(source.bus)} basekv={kv!r} "
+            f"{new} phases={self._phases} bus1={self._bus(source.bus)} basekv={kv!r} "
             f"pu={source.v_pu!r} angle={source.angle_deg!r} Z1={positive} Z0={zero} Z2={positive}"
         )
 
@@ -148,7 +150,7 @@ class OpenDssOracle:
         buses = [self._end(branch.id, bus) for bus in (first, second)]
         amp = branch.rating_a or _UNLIMITED_A
         yield (
-            f"New Line.{_name(branch.id)} phases={self.cell.phases} bus1={buses[0]} "
+            f"New Line.{_name(branch.id)} phases={self._phases} bus1={buses[0]} "
             f"bus2={buses[1]} length=1 r1={branch.r_ohm!r} x1={branch.x_ohm!r} "
             f"c1={branch.b_siemens * per_siemens!r} r0={r0!r} x0={x0!r} c0={b0 * per_siemens!r} "
             f"normamps={amp} emergamps={amp}"
@@ -160,7 +162,7 @@ class OpenDssOracle:
     def _transformer(self, element: Transformer) -> Iterator[str]:
         tap = tap_of(element)
         assert element.group is WindingGroup.DYN or self._balanced
-        root3 = math.sqrt(3) if self._balanced else 1.0
+        root3 = math.sqrt(3) if self._phases == 1 else 1.0
         lv_kv, hv_kv = self._kv[element.lv_bus], self._kv[element.hv_bus] * tap.ratio
         rated_kva = element.rating_kva or 1000.0
         per_ohm = rated_kva / 1000.0 / lv_kv**2 * 100.0
@@ -169,7 +171,7 @@ class OpenDssOracle:
         lag = "lag" if round(tap.shift_deg / 30.0) % 12 == 1 else "lead"
         connection = "" if self._balanced else f"conns=[delta wye] leadlag={lag}"
         yield (
-            f"New Transformer.{_name(element.id)} phases={self.cell.phases} windings=2 "
+            f"New Transformer.{_name(element.id)} phases={self._phases} windings=2 "
             f"buses=[{buses[0]} {buses[1]}] {connection} kvs=[{hv_kv / root3!r} {lv_kv / root3!r}] "
             f"kvas=[{kva!r} {kva!r}] %Rs=[{tap.r_ohm * per_ohm / 2!r} {tap.r_ohm * per_ohm / 2!r}] "
             f"xhl={tap.x_ohm * per_ohm!r} %noloadloss=0 %imag=0 ppm_antifloat=0 normhkva={kva!r}"
@@ -183,14 +185,14 @@ class OpenDssOracle:
 
     def _shunts(self, name: str, bus: str, siemens: complex) -> Iterator[str]:
         """Yield reactors to earth with that admittance, resistive and inductive."""
-        new = f"phases={self.cell.phases} bus1={bus}"
+        new = f"phases={self._phases} bus1={bus}"
         if siemens.real:
             yield f"New Reactor.{_name(name)}-g {new} R={1.0 / siemens.real!r} X=0"
         if siemens.imag:
             yield f"New Reactor.{_name(name)}-b {new} R=0 X={-1.0 / siemens.imag!r}"
 
     def _load(self, number: int, asset: Asset, bus: str) -> str:
-        phases, kv = self.cell.phases, self._kv[bus]
+        phases, kv = self._phases, self._kv[bus]
         place = self._bus(bus)
         if not self._balanced and asset.phase is not Phase.ABC:
             place, phases = f"{place}.{PHASES[asset.phase][0] + 1}", 1
