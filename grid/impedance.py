@@ -141,15 +141,15 @@ class _Sparse:
     def __init__(self, network: Network, free: Index, active: Index) -> None:
         if find_spec("scipy") is None:
             raise MissingExtraError(f"a network of {free.size} nodes", "sparse")
-        from scipy.sparse import csc_matrix  # noqa: PLC0415 - only large networks pay for SciPy
-        from scipy.sparse.linalg import splu  # noqa: PLC0415
+        # Only large networks pay for the import of SciPy.
+        from scipy.sparse import csc_matrix, linalg  # noqa: PLC0415 - see above
 
         nodes = len(network.labels)
         rows, columns, values = _triplets(network)
         admittance = csc_matrix((values, (rows, columns)), shape=(nodes, nodes))
         by_free = admittance[free]
         among_free = by_free[:, free].tocsc()
-        self._lu = splu(among_free)
+        self._lu = linalg.splu(among_free)
         _require_unique(self._lu.solve(among_free @ _probe(free.size)))
         self._nodes, self._free, self._kva = nodes, free, network.kva
         self._active_nodes = active

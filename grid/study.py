@@ -18,7 +18,7 @@ from peercell.grid.model import Cell, Record
 from peercell.grid.nearest import unknown
 from peercell.grid.profiles import power_at
 from peercell.grid.rows import row_at, rows_of
-from peercell.grid.violations import Episode, Violation, checks, node_names
+from peercell.grid.violations import Episode, Violation, checks, node_names, peak
 
 
 class BusState(Record, frozen=True):
@@ -283,7 +283,7 @@ def solve_all(feeder: Feeder, p_kw: Real, q_kvar: Real, times: Sequence[datetime
 
 def _extreme(values: Real, elements: Sequence[str], times: Sequence[datetime]) -> Extreme:
     """Return the largest of (steps, elements); negative values stand for a smallest."""
-    row, column = divmod(int(values.argmax()), values.shape[1])
+    row, column = peak(values)
     return Extreme(value=abs(float(values[row, column])), element=elements[column], at=times[row])
 
 

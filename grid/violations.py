@@ -13,6 +13,8 @@ from peercell.grid.model import Cell, Record
 
 # What a solver leaves of a limit that is met exactly is no violation.
 _TOLERANCE = 1e-6
+# Voltages are solved to 1e-9 pu; what differs less than this is equal.
+_DIGITS = 8
 
 
 class ViolationKind(StrEnum):
@@ -96,7 +98,7 @@ class Check:
         self, excess: Real, rows: slice, times: Sequence[datetime], step: timedelta
     ) -> Episode:
         part = excess[rows]
-        row, worst = divmod(int(part.argmax()), part.shape[1])
+        row, worst = peak(part)
         return Episode(
             kind=self.kind,
             start=times[rows.start],
@@ -108,6 +110,12 @@ class Check:
             element=self.elements[worst],
             at=times[rows.start + row],
         )
+
+
+def peak(values: Real) -> tuple[int, int]:
+    """Return row and column of the largest value; the first one of those that a solver equals."""
+    row, column = divmod(int(np.round(values, _DIGITS).argmax()), values.shape[1])
+    return row, column
 
 
 def checks(feeder: Feeder, v_pu: Real, percent: Real) -> list[Check]:
