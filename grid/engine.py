@@ -134,7 +134,8 @@ class PowerFlow:
         CollapseError : no solution within `ITERATIONS_MAX`; names the weakest bus.
         """
         opposite = power.conj()
-        current = np.ones(power.size + 1, np.complex128)
+        current = np.empty(power.size + 1, np.complex128)
+        current[-1] = 1.0
         voltage = last = self._start
         previous, rate = 0.0, 1.0
         with np.errstate(all="ignore"):
@@ -152,9 +153,9 @@ class PowerFlow:
                     return Flow(self._everywhere(new, current), iteration)
                 if not step < np.inf:
                     break
-                previous = step
+                previous, before = step, previous
                 if iteration // 2 in _EXTRAPOLATIONS:
-                    ratio = np.vdot(last, change) / np.vdot(last, last)
+                    ratio = np.vdot(last, change) / before**2
                     if abs(ratio) < 1.0:
                         new += ratio / (1.0 - ratio) * change
                         previous = 0.0

@@ -1,11 +1,13 @@
 """What all oracles share: buses fused by closed switches, ends that a switch opens, a solution."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from peercell.grid.admittance import Real
 from peercell.grid.feeder import State
 from peercell.grid.model import Asset, Branch, Cell, Phase, Switch, Tap, Transformer
 
@@ -27,6 +29,16 @@ class Solution:
     voltage: dict[str, complex]
     current_a: dict[str, tuple[float, float]]
     losses_kw: float
+
+
+class Oracle(Protocol):
+    """A solver that we did not write."""
+
+    name: str
+
+    def solve(self, p_kw: Real, q_kvar: Real) -> Solution:
+        """Return the state for the power of every asset, kW and kvar, positive = injection."""
+        ...
 
 
 def groups(cell: Cell) -> dict[str, int]:

@@ -34,6 +34,8 @@ class OpenDssOracle:
     only.
     """
 
+    name = "OpenDSS"
+
     def __init__(self, cell: Cell, tolerance: float = 1e-10, *, phases: int = 0) -> None:
         self.cell = cell
         self.dss: Any = dss_direct.dss.NewContext()

@@ -17,6 +17,8 @@ _UNLIMITED_KA = 1e6
 class PandapowerOracle:
     """A balanced cell as a pandapower net, at the switch states and taps of the cell file."""
 
+    name = "runpp"
+
     def __init__(self, cell: Cell) -> None:
         assert cell.phases == 1
         self.cell = cell

@@ -37,6 +37,8 @@ _Row = dict[str, Any]
 class PowerGridModelOracle:
     """A cell in power-grid-model, solved at the switch states and taps of the cell file."""
 
+    name = "PGM"
+
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.symmetric = cell.phases == 1
@@ -113,6 +115,10 @@ class PowerGridModelOracle:
             max_iterations=100,
         )
         return answer
+
+    def rows_of(self, buses: Sequence[str]) -> list[int]:
+        """Return where the outputs of nodes hold each bus."""
+        return [self._group[bus] for bus in buses]
 
     @property
     def kinds(self) -> Sequence[str]:
@@ -280,6 +286,7 @@ def _generic_branch(transformer: Transformer) -> _Row:
 
 def _array(kind: str, rows: list[_Row]) -> Any:
     array = initialize_array("input", kind, len(rows))
-    for name in rows[0]:
-        array[name] = [row.get(name) for row in rows]
+    for position, row in enumerate(rows):
+        for name, value in row.items():
+            array[name][position] = value
     return array
