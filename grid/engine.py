@@ -16,11 +16,11 @@ distribution systems using Laurent series", PSCC 2022; the stopping rule is Bana
 extrapolation Aitken's.
 """
 
-from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from peercell.grid.admittance import Complex, Index, Network, Real
 from peercell.grid.errors import CollapseError
@@ -37,8 +37,7 @@ _SWING_PU_MAX = 1e-3
 _EXTRAPOLATIONS = frozenset({2, 4, 8, 16, 32, 64})
 
 
-@dataclass(frozen=True, slots=True)
-class VoltageDependence:
+class VoltageDependence(Struct, frozen=True):
     """The parts of a power that follow the voltage: S(V) = power + |V| current + |V|² impedance.
 
     Both in kVA at 1 pu, shaped like the power they belong to.
@@ -61,16 +60,14 @@ class VoltageDependence:
         return VoltageDependence(self.current[index], self.impedance[index])
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """One solved state: complex voltage of every node in pu, and how many iterations it took."""
 
     voltage: Complex
     iterations: int
 
 
-@dataclass(frozen=True, slots=True)
-class BatchFlow:
+class BatchFlow(Struct, frozen=True):
     """Solved states: voltages (steps, nodes) in pu; a row that is not `converged` is zero."""
 
     voltage: Complex
@@ -78,8 +75,7 @@ class BatchFlow:
     converged: npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class LinkFlow:
+class LinkFlow(Struct, frozen=True):
     """What the links carry; shapes (links,) or (steps, links), in the order of the network.
 
     Attributes

@@ -4,11 +4,11 @@ All arrays over assets follow `cell.assets`, over buses `node_ids`, over branche
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from peercell.grid.admittance import Complex, Index, Network, Real, network
 from peercell.grid.engine import LinkFlow, PowerFlow, VoltageDependence
@@ -28,8 +28,7 @@ _CHUNK_STEPS = 256
 _PHASES = {Phase.ABC: (0, 1, 2), Phase.A: (0,), Phase.B: (1,), Phase.C: (2,)}
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """A solved operating point.
 
     Attributes
@@ -46,8 +45,7 @@ class State:
     iterations: int
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(Struct, frozen=True):
     """Solved operating points of many steps; row k of each array is step k.
 
     Rows of steps that did not converge are zero, and `converged` is False there.
