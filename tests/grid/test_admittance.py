@@ -174,6 +174,21 @@ def test_only_a_star_without_delta_lets_zero_sequence_through(group: WindingGrou
 
 
 @pytest.mark.parametrize("phases", [1, 3])
+@settings(max_examples=30)
+@given(values=st.data())
+def test_unbalance_passes_a_transformer_to_a_soft_source(
+    phases: int, values: st.DataObject
+) -> None:
+    cell = values.draw(random_cells(phases=phases))
+    soft = structs.replace(cell.sources[0], r_ohm=4.0, x_ohm=12.0, r0_ohm=8.0, x0_ohm=24.0)
+    cell = structs.replace(cell, sources=(soft,))
+    feeder = Feeder(cell)
+    state = feeder.solve(*feeder.nominal)
+    theirs = PowerGridModelOracle(cell).solve(*feeder.nominal)
+    assert largest_difference_pu(state, feeder.node_ids, theirs) <= 2e-9
+
+
+@pytest.mark.parametrize("phases", [1, 3])
 def test_a_source_behind_an_impedance_is_a_stiff_one_behind_a_line(phases: int) -> None:
     soft = Source(
         id="grid",

@@ -67,6 +67,15 @@ def test_a_line_out_of_service_is_named_as_the_cause() -> None:
     assert Feeder(structs.replace(cell, branches=branches)).dead == feeder.dead
 
 
+def test_only_what_stands_between_dead_and_live_buses_is_a_cause() -> None:
+    ring = Branch(id="ring", from_bus="0", to_bus="2", r_ohm=0.05, x_ohm=0.02)
+    cell = structs.replace(chain(6), branches=(*chain(6).branches, ring))
+    outages = frozenset({"ring", "line-4", "line-5"})
+    dead = Feeder(cell, Switching(outages=outages)).dead
+    # The ring joins two live buses and line-5 two dead ones; only line-4 would help.
+    assert dead == dict.fromkeys(("4", "5"), "no source: cut off by line-4 out of service")
+
+
 def test_a_bus_that_nothing_leads_to_has_no_cause_to_close() -> None:
     cell = structs.replace(chain(2), buses=(*chain(2).buses, Bus(id="alone", kv=0.4)))
     assert Feeder(cell).dead == {"alone": "no source: cut off by nothing that could be closed"}
