@@ -111,8 +111,6 @@ class PowerFlow:
         self.active = active
         self.impedance = impedance(network, active)
         self._start = self.impedance.no_load[active]
-        rest = np.setdiff1d(np.arange(len(network.labels)), active)
-        self._place = np.argsort(np.concatenate([active, rest]))
         # Terminal currents are in kVA per pu; an unknown limit gives 0 and so no loading.
         self._per_limit = network.ampere / network.terminal_limit_a / network.kva
         self._blocks = [
@@ -146,7 +144,7 @@ class PowerFlow:
                     swing = np.subtract(new, mirror.conj())
                     if not np.vdot(swing, swing).real < _SWING_PU_MAX**2:
                         break
-                    return Flow(self._everywhere(new, current), iteration)
+                    return Flow(self.impedance.everywhere(new, current), iteration)
                 if not step < np.inf:
                     break
                 previous, before = step, previous
@@ -180,11 +178,6 @@ class PowerFlow:
         np.divide(opposite, mirror, injected)
         return mirror, self.impedance.at_active(current)
 
-    def _everywhere(self, voltage: Complex, current: Complex) -> Complex:
-        """Return the voltage at all nodes from that at the active ones and their current."""
-        both = np.concatenate((voltage, self.impedance.at_rest(current)), -1)
-        return both.take(self._place, -1)
-
     def solve_batch(self, power: Complex, dependence: VoltageDependence | None = None) -> BatchFlow:
         """Return the states for powers in kVA (steps, active); none depends on another.
 
@@ -216,7 +209,7 @@ class PowerFlow:
                 if iteration // 2 in _EXTRAPOLATIONS:
                     previous = _extrapolate(new, change, last, step)
                 voltage, last = new, change
-            everywhere = self._everywhere(voltages, currents)
+            everywhere = self.impedance.everywhere(voltages, currents)
         everywhere[~converged] = 0.0
         return BatchFlow(everywhere, iteration, converged)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from peercell.agents.errors import MissingExtraError
 from peercell.grid.admittance import Complex, Index, Network
+from peercell.grid.chains import chains
 from peercell.grid.errors import CellError
 
 DENSE_NODES = 200
@@ -34,8 +35,8 @@ class Impedance(Protocol):
         """Return conj(w) + conj(Z) I at the active nodes: conj(V), if I is the conjugate."""
         ...
 
-    def at_rest(self, current: Complex) -> Complex:
-        """Return the voltage at the nodes that are not active, in ascending order."""
+    def everywhere(self, voltage: Complex, current: Complex) -> Complex:
+        """Return the voltage at all nodes from that at the active ones and their current."""
         ...
 
     def columns(self, nodes: Index) -> Complex:
@@ -92,11 +93,12 @@ class _Matrices:
     Their last row is w.
     """
 
-    def __init__(self, columns: Complex, active: Index, no_load: Complex) -> None:
-        everywhere = np.concatenate([columns.T, no_load[None, :]])
-        self._active = np.ascontiguousarray(everywhere[:, active])
+    def __init__(self, network: Network, active: Index, columns: Complex, no_load: Complex) -> None:
+        answers = np.concatenate([columns, no_load[:, None]], axis=1)
+        self._chains = chains(network, active, answers)
+        self._active = np.ascontiguousarray(answers[active].T)
         self._mirrored = self._active.conj()
-        self._rest = np.delete(everywhere, active, axis=1)
+        self._keys = np.ascontiguousarray(answers[self._chains.keys].T)
 
     def at_active(self, current: Complex) -> Complex:
         answer: Complex = np.dot(current, self._active)
@@ -106,9 +108,8 @@ class _Matrices:
         answer: Complex = np.dot(current, self._mirrored)
         return answer
 
-    def at_rest(self, current: Complex) -> Complex:
-        answer: Complex = np.dot(current, self._rest)
-        return answer
+    def everywhere(self, voltage: Complex, current: Complex) -> Complex:
+        return self._chains.everywhere(voltage, np.dot(current, self._keys))
 
 
 class _Dense(_Matrices):
@@ -129,7 +130,7 @@ class _Dense(_Matrices):
         )
         self._full = np.zeros((nodes, nodes), np.complex128)
         self._full[np.ix_(free, free)] = inverse / network.kva
-        super().__init__(self._full[:, active], active, self.no_load)
+        super().__init__(network, active, self._full[:, active], self.no_load)
 
     def columns(self, nodes: Index) -> Complex:
         return self._full[:, nodes]
@@ -158,7 +159,7 @@ class _Sparse:
         self.no_load[free] = -self._lu.solve(by_free[:, network.fixed] @ network.fixed_voltage)
         self._matrices: _Matrices | None = None
         if active.size <= DENSE_NODES:
-            self._matrices = _Matrices(self.columns(active), active, self.no_load)
+            self._matrices = _Matrices(network, active, self.columns(active), self.no_load)
 
     def at_active(self, current: Complex) -> Complex:
         if self._matrices is not None:
@@ -170,10 +171,10 @@ class _Sparse:
             return self._matrices.mirrored(current)
         return np.asarray(self.at_active(current.conj()).conj())
 
-    def at_rest(self, current: Complex) -> Complex:
+    def everywhere(self, voltage: Complex, current: Complex) -> Complex:
         if self._matrices is not None:
-            return self._matrices.at_rest(current)
-        return np.delete(self._at_all(current), self._active_nodes, axis=-1)
+            return self._matrices.everywhere(voltage, current)
+        return self._at_all(current)
 
     def columns(self, nodes: Index) -> Complex:
         unit = np.zeros((self._nodes, nodes.size), np.complex128)
