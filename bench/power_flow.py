@@ -94,7 +94,7 @@ def single(rounds: int, goals: Goals) -> Iterator[str]:
         )
         apart = differences(cell, changes)
         times["PGM"] = best(times)
-        ratios = {other: times[other] / times["feeder"] for other in times}
+        ratios = {other: times[other] / times["engine"] for other in times}
         for other, goal in (("runpp", 400.0), ("PGM", 3.0), ("opendss", 1.8)):
             goals.least(f"{name}, single query against {other}", ratios[other], goal)
         for other, pu in apart.items():
@@ -103,12 +103,13 @@ def single(rounds: int, goals: Goals) -> Iterator[str]:
         rows.append(
             [
                 f"{name} ({len(cell.buses)})",
-                *(f"{times[key]:,.0f}" for key in ("feeder", "engine")),
-                *(_against(times[key], times["feeder"]) for key in others),
+                f"{times['engine']:,.0f}",
+                *(_against(times[key], times["engine"]) for key in others),
+                _against(times["feeder"], times["engine"]),
                 *(f"{apart[key]:.0e}" for key in ("runpp", "PGM", "OpenDSS")),
             ]
         )
-    head = "cell (buses) | Feeder.solve | engine | runpp | PGM | OpenDSS | OpenDSS, one phase"
+    head = "cell (buses) | engine | runpp | PGM | OpenDSS | OpenDSS, one phase | Feeder.solve"
     yield from table(f"{head} | dV runpp | dV PGM | dV OpenDSS", rows)
 
 
@@ -242,7 +243,8 @@ def page(rounds: int, days: int, goals: Goals) -> Iterator[str]:
     yield ""
     yield "## One query: five changed injections to all |V|, all loadings, the losses (us)"
     yield ""
-    yield "The rest of the cell stays at its first recorded noon."
+    yield "Ours is the engine, which takes the changes alone, as PGM and OpenDSS do; `Feeder.solve`"
+    yield "takes the power of every asset and sums it by node. The rest stays at its first noon."
     yield "PGM is power-grid-model's faster exact algorithm, OpenDSS runs at a tolerance of 1e-8."
     yield "It is used with three phases; a circuit of one phase is the least that it can be given."
     yield "It starts from its last answer; ours from no load, so that equal states give equal bits."

@@ -14,7 +14,7 @@ from tests.oracles.pandapower_net import PandapowerOracle
 from tests.oracles.pgm import PowerGridModelOracle
 
 from peercell.broker.cells import LoadedCell
-from peercell.grid.admittance import Index, Real
+from peercell.grid.admittance import Complex, Index, Real
 from peercell.grid.feeder import Feeder
 from peercell.grid.model import Cell
 from peercell.grid.profiles import power_at
@@ -71,15 +71,22 @@ def by_engine(cell: Cell, changes: Changes) -> Query:
     feeder = Feeder(cell)
     engine = feeder.power_flow
     wiring = feeder._wiring  # noqa: SLF001 - what lies below the public call is measured here
-    powers = [changes.powers(draw) for draw in range(DRAWS)]
-    moved = [wiring.injection(p_kw + 1j * q_kvar)[0] for p_kw, q_kvar in powers]
+    injected = [wiring.injection(_kva(*changes.powers(draw)))[0] for draw in range(DRAWS)]
+    power = wiring.injection(_kva(*changes.base))[0]
+    moved = np.flatnonzero((np.array(injected) != power).any(axis=0))
+    values = [by_node[moved] for by_node in injected]
 
     def query(draw: int) -> object:
-        flow = engine.solve(moved[draw])
+        power[moved] = values[draw]
+        flow = engine.solve(power)
         links = engine.link_flow(flow.voltage)
         return np.abs(flow.voltage), links.loading, links.losses_kw
 
     return query
+
+
+def _kva(p_kw: Real, q_kvar: Real) -> Complex:
+    return np.asarray(p_kw + 1j * q_kvar)
 
 
 def by_pandapower(cell: Cell, changes: Changes) -> Query:

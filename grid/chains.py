@@ -25,18 +25,20 @@ class Chains:
     keys : (keys,) nodes that are not active and lie on no line.
     first, second : (nodes,) where in the active nodes followed by the keys a node's ends stand.
     share : (nodes,) how far from the first to the second end.
+    has_lines : False where every node is active or a key.
     """
 
     keys: Index
     first: Index
     second: Index
     share: Real
+    has_lines: bool
 
     def everywhere(self, active: Complex, keys: Complex) -> Complex:
         """Return the voltage of all nodes from those at the active nodes and at the keys."""
         known = np.concatenate((active, keys), -1)
         start = known.take(self.first, -1)
-        if self.share.any():
+        if self.has_lines:
             way = known.take(self.second, -1)
             way -= start
             way *= self.share
@@ -81,7 +83,11 @@ def chains(network: Network, active: Index, answers: Complex) -> Chains:
     place = np.zeros(nodes, np.int64)
     place[np.concatenate([active, keys])] = np.arange(active.size + keys.size)
     return Chains(
-        keys, place[by_node[0] + steps], place[by_node[1] + steps], np.repeat(share, phases)
+        keys=keys,
+        first=place[by_node[0] + steps],
+        second=place[by_node[1] + steps],
+        share=np.repeat(share, phases),
+        has_lines=bool(share.any()),
     )
 
 

@@ -101,15 +101,15 @@ class _Matrices:
         self._keys = np.ascontiguousarray(answers[self._chains.keys].T)
 
     def at_active(self, current: Complex) -> Complex:
-        answer: Complex = np.dot(current, self._active)
+        answer: Complex = current.dot(self._active)
         return answer
 
     def mirrored(self, current: Complex) -> Complex:
-        answer: Complex = np.dot(current, self._mirrored)
+        answer: Complex = current.dot(self._mirrored)
         return answer
 
     def everywhere(self, voltage: Complex, current: Complex) -> Complex:
-        return self._chains.everywhere(voltage, np.dot(current, self._keys))
+        return self._chains.everywhere(voltage, current.dot(self._keys))
 
 
 class _Dense(_Matrices):
