@@ -1,9 +1,9 @@
 """The whole contract between a role and the host that runs it.
 
-A role is a class with one method, `step(event, now_s) -> list[Action]`. The host gives the time and
-a seeded generator, and promises nothing about delivery: messages get lost, doubled, reordered, late.
-Equal inputs give equal outputs, bit for bit. A role catches none of its own bugs: an exception ends
-the process, the host logs it and the supervisor starts it again.
+A role is a class with one method, `step(event, now_s) -> list[Action]`. The host gives the time
+and a seeded generator, and promises nothing about delivery: messages get lost, doubled, reordered,
+late. Equal inputs give equal outputs, bit for bit. A role catches none of its own bugs: an
+exception ends the process, the host logs it and the supervisor starts it again.
 """
 
 from typing import Protocol

@@ -295,7 +295,10 @@ def test_the_lock_of_a_dead_process_is_broken_by_one_of_those_who_wait(checkout:
 @pytest.fixture
 def installing(checkout: Checkout, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Yield a call that is in the middle of installing."""
+    # Tests that run in the background of a shell have an ignored SIGINT, which a child would keep.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = checkout.start("ps", HOLD=str(tmp_path / "held"))
+    signal.signal(signal.SIGINT, before)
     wait_for(tmp_path / "held")
     yield process
     if process.poll() is None:
