@@ -18,7 +18,7 @@ from peercell.grid.model import Cell, Record
 from peercell.grid.nearest import unknown
 from peercell.grid.profiles import power_at
 from peercell.grid.rows import row_at, rows_of
-from peercell.grid.violations import Episode, Violation, checks, node_names, peak
+from peercell.grid.violations import COMPARED_DIGITS, Episode, Violation, checks, node_names, peak
 
 
 class BusState(Record, frozen=True):
@@ -292,7 +292,8 @@ def _day_steps(
 ) -> tuple[DayStep, ...]:
     """Return the rows of a day."""
     v_pu = np.abs(solved.voltage)
-    low, high = v_pu.argmin(axis=1), v_pu.argmax(axis=1)
+    compared = np.round(v_pu, COMPARED_DIGITS)
+    low, high = compared.argmin(axis=1), compared.argmax(axis=1)
     transformers = {transformer.id for transformer in feeder.cell.transformers}
     is_transformer = np.array([name in transformers for name in feeder.branch_ids], np.bool_)
     percent = solved.links.loading * 100.0

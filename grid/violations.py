@@ -14,7 +14,7 @@ from peercell.grid.model import Cell, Record
 # What a solver leaves of a limit that is met exactly is no violation.
 _TOLERANCE = 1e-6
 # Voltages are solved to 1e-9 pu; what differs less than this is equal.
-_DIGITS = 8
+COMPARED_DIGITS = 8
 
 
 class ViolationKind(StrEnum):
@@ -114,7 +114,7 @@ class Check:
 
 def peak(values: Real) -> tuple[int, int]:
     """Return row and column of the largest value; the first one of those that a solver equals."""
-    row, column = divmod(int(np.round(values, _DIGITS).argmax()), values.shape[1])
+    row, column = divmod(int(np.round(values, COMPARED_DIGITS).argmax()), values.shape[1])
     return row, column
 
 
