@@ -66,6 +66,15 @@ for _name, _target, _line in (
 ):
     grid.defer(_name, f"peercell.broker.commands.{_target}", _line)
 
+config = LazyGroup("config", help="Write and check the file that says what a cell is.")
+cli.add_command(config)
+for _name, _line in (
+    ("init", "Write a first config for a cell of the grid."),
+    ("validate", "Check a config and the cell that it makes."),
+    ("schema", "Print the JSON Schema of a config, for an editor."),
+):
+    config.defer(_name, f"peercell.broker.commands.config_files:{_name}", _line)
+
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code; `args` defaults to those of the process."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -45,8 +46,9 @@ class TomlFile:
     name: str
     text: str
 
+    @cached_property
     def tables(self) -> dict[str, Any]:
-        """Return what the file says, untyped.
+        """What the file says, untyped.
 
         Raises
         ------
@@ -69,7 +71,7 @@ class TomlFile:
         ConfigError : not TOML, a key that the Struct does not have or needs and does not get, a
             value of another type or out of range.
         """
-        return self.convert(self.tables(), kind)
+        return self.convert(self.tables, kind)
 
     def convert(self, value: object, kind: type[T], place: Keys = ()) -> T:
         """Return a part of the file as a Struct; unknown keys are errors at every depth.
@@ -105,7 +107,7 @@ class TomlFile:
 
         For what is not in the file it is the line of the table that should hold it.
         """
-        tables = self.tables()
+        tables = self.tables
         while place and not _holds(tables, place):
             place = place[:-1]
         if not place:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.broker.test_cli import COMMANDS, NO_DATA
 
 from peercell.broker.cells import load_cell, save_cell, shipped_names
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 EXAMPLES = [
     example
     for path, leaf, _ in COMMANDS
@@ -22,6 +24,7 @@ EXAMPLES = [
 def test_the_examples_of_the_help_run(run: Run, tmp_path: Path, example: str) -> None:
     loaded = load_cell("rural1")
     save_cell(loaded.cell, loaded.profiles, tmp_path / "my-cell")
+    shutil.copytree(CONFIGS, tmp_path / "configs")
     result = run(*shlex.split(example)[1:])
     assert (result.code, "peercell:" in result.err) == (0, False)
 

@@ -259,4 +259,4 @@ def test_a_spelt_place_is_read_back_as_the_same_keys(keys: list[str]) -> None:
 def test_an_error_about_a_part_of_the_file_names_its_place() -> None:
     file = TomlFile("x.toml", 'name = "a"\n[peers.mg1]\nstep = 7\n')
     with pytest.raises(ConfigError, match=r'x\.toml:3: "peers\.mg1\.step" cannot be 7'):
-        file.convert(file.tables()["peers"]["mg1"], Part, ("peers", "mg1"))
+        file.convert(file.tables["peers"]["mg1"], Part, ("peers", "mg1"))

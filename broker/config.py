@@ -1,0 +1,156 @@
+"""What a user says about a cell: one TOML file, read into the Structs below and the roles' own.
+
+What belongs to the cell is on this page. What belongs to a role is a table of `role_tables`, made
+from the settings of the role, so that a new role or setting changes nothing here.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated, cast
+
+from msgspec import Meta, defstruct, field, structs
+
+from peercell.agents.errors import PeercellError
+from peercell.broker.cells import LoadedCell, load_cell, shipped_names
+from peercell.broker.role_tables import TABLES
+from peercell.broker.settings_table import Section
+from peercell.broker.toml_file import ConfigError, TomlFile
+from peercell.grid.model import Id
+from peercell.grid.partition import ZoneOverrides, partition
+
+Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
+
+
+class Clock(Section, frozen=True, kw_only=True):
+    """When the cell lives, and how fast.
+
+    Parameters
+    ----------
+    start : simulated local time at which the first interval is delivered; the profiles hold it
+    speed : simulated s in a real s; a larger value leaves less real time for trading
+    interval_s : simulated s of a market interval; a larger value trades less often
+    intervals : how many are delivered; a larger value runs longer and needs longer profiles
+    offers_due : share of an interval after which trading for the next one opens with the offers
+        that are there; a larger value leaves less time for trading
+    closure : share of an interval at which the gate closes; a larger value leaves less time to
+        send out schedules
+    """
+
+    start: Annotated[datetime, Meta(tz=False)]
+    speed: Annotated[float, Meta(gt=0.0, le=1e5)] = 60.0
+    interval_s: Annotated[float, Meta(ge=1.0, le=86_400.0)] = 900.0
+    intervals: Annotated[int, Meta(ge=1, le=100_000)] = 96
+    offers_due: Share = 0.2
+    closure: Share = 0.8
+
+
+class Telemetry(Section, frozen=True, kw_only=True):
+    """What is written down while the cell runs.
+
+    Parameters
+    ----------
+    journal : whether each peer records what it was told and did, for `peercell replay`; costs a
+        disk write each turn
+    journal_mb_max : MB after which a peer's journal ends; a larger value may fill the disk
+    """
+
+    journal: bool = True
+    journal_mb_max: Annotated[float, Meta(ge=0.001, le=1e6)] = 256.0
+
+
+class CellConfig(Section, frozen=True, kw_only=True):
+    """A cell: its grid, its time, and what its peers shall do otherwise than usual.
+
+    Parameters
+    ----------
+    name : of the cell, and of its folder below `run/`
+    grid : a shipped cell (`peercell grid ls`), or a folder with a cell file, seen from the config
+    seed : of all chance in the cell; another one gives another run
+    """
+
+    name: Id
+    grid: Annotated[str, Meta(min_length=1, max_length=4096)]
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 1
+    clock: Clock
+    zones: ZoneOverrides = ZoneOverrides()
+    telemetry: Telemetry = Telemetry()
+
+
+@cache
+def config_kind() -> type[CellConfig]:
+    """Return the whole file as a Struct: the cell's own keys, and a table for each role."""
+    made = defstruct(
+        "Config",
+        [(table.key, table.kind, field(default_factory=table.kind)) for table in TABLES],
+        bases=(CellConfig,),
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    made.__doc__ = CellConfig.__doc__
+    return cast("type[CellConfig]", made)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a file says of a cell.
+
+    Parameters
+    ----------
+    file : the text, for the lines in errors
+    folder : where the file lies; folders that it names are seen from there
+    cell : what it says of the cell
+    """
+
+    file: TomlFile
+    folder: Path
+    cell: CellConfig
+
+
+def read_config(path: Path) -> Config:
+    """Return the config in a file.
+
+    Raises
+    ------
+    ConfigError : the file is no config.
+    OSError : the file cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not TOML", f"it is not UTF-8: {error.reason}") from None
+    file = TomlFile(str(path), text)
+    file.decode(config_kind())
+    own = {key: file.tables[key] for key in CellConfig.__struct_fields__ if key in file.tables}
+    cell = file.convert(own, CellConfig)
+    if cell.clock.offers_due >= cell.clock.closure:
+        raise file.wrong(
+            ("clock", "offers_due"),
+            "trading must open before the gate closes",
+            f"offers_due is {cell.clock.offers_due}, closure {cell.clock.closure}",
+        )
+    return Config(file, path.parent, cell)
+
+
+def load_grid(config: Config) -> LoadedCell:
+    """Return the cell of the grid that a config names, divided as it wants.
+
+    Raises
+    ------
+    ConfigError : there is no such cell, it is not valid, or the zones do not fit it.
+    """
+    named = config.cell.grid
+    folder = f"{config.folder.resolve() / named}"
+    try:
+        loaded = load_cell(named if named in shipped_names() else folder)
+    except PeercellError as error:
+        raise config.file.wrong(("grid",), error.what, error.why, error.fix) from None
+    if config.cell.zones == ZoneOverrides():
+        return loaded
+    try:
+        zones = partition(loaded.cell, config.cell.zones)
+    except PeercellError as error:
+        raise config.file.wrong(("zones",), error.what, error.why, error.fix) from None
+    return replace(loaded, cell=structs.replace(loaded.cell, zones=zones))
