@@ -13,38 +13,38 @@ from msgspec import Struct
 from peercell.agents.messages import Message
 
 
-class Started(Struct, frozen=True, tag=True):
+class Started(Struct, frozen=True, tag=True, gc=False):
     """The host runs the role now; always the first event, again after each restart."""
 
 
-class Received(Struct, frozen=True, tag=True):
+class Received(Struct, frozen=True, tag=True, gc=False):
     """A message of another peer arrived."""
 
     sender: str
     message: Message
 
 
-class TimerFired(Struct, frozen=True, tag=True):
+class TimerFired(Struct, frozen=True, tag=True, gc=False):
     """A timer that the role set has run out; setting it again replaces it."""
 
     name: str
 
 
-class PeerUp(Struct, frozen=True, tag=True):
+class PeerUp(Struct, frozen=True, tag=True, gc=False):
     """A neighbour is reachable; a higher incarnation is a restart."""
 
     peer: str
     incarnation: int
 
 
-class PeerDown(Struct, frozen=True, tag=True):
+class PeerDown(Struct, frozen=True, tag=True, gc=False):
     """A neighbour has been given up, softly: it may come back by itself."""
 
     peer: str
     incarnation: int
 
 
-class Commanded(Struct, frozen=True, tag=True):
+class Commanded(Struct, frozen=True, tag=True, gc=False):
     """An operator or the host asks for something; answered by `Reply` with the same id."""
 
     request_id: int
@@ -54,33 +54,33 @@ class Commanded(Struct, frozen=True, tag=True):
 Event = Started | Received | TimerFired | PeerUp | PeerDown | Commanded
 
 
-class Send(Struct, frozen=True, tag=True):
+class Send(Struct, frozen=True, tag=True, gc=False):
     """Hand a message to a peer; may be lost."""
 
     to: str
     message: Message
 
 
-class SetTimer(Struct, frozen=True, tag=True):
+class SetTimer(Struct, frozen=True, tag=True, gc=False):
     """Fire a named timer after a delay; replaces a running timer of that name."""
 
     name: str
     after_s: float
 
 
-class CancelTimer(Struct, frozen=True, tag=True):
+class CancelTimer(Struct, frozen=True, tag=True, gc=False):
     """Forget a named timer, running or not."""
 
     name: str
 
 
-class Record(Struct, frozen=True, tag=True):
+class Record(Struct, frozen=True, tag=True, gc=False):
     """Tell the observers a fact: journal, `watch` and tests all read the same stream."""
 
     fact: Message
 
 
-class Reply(Struct, frozen=True, tag=True):
+class Reply(Struct, frozen=True, tag=True, gc=False):
     """Answer a `Commanded` request."""
 
     request_id: int

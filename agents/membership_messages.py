@@ -1,0 +1,131 @@
+"""What peers say to each other, and tell their observers, about who is there."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from peercell.agents.messages import Message
+from peercell.agents.roster import Count, PeerId, SignedRecord
+
+RECORDS_PER_MESSAGE = 16
+AGES_PER_MESSAGE = 256
+
+Records = Annotated[tuple[SignedRecord, ...], Meta(max_length=RECORDS_PER_MESSAGE)]
+
+
+class Rumour(Message, frozen=True):
+    """Records that may be news to you."""
+
+    records: Records
+
+
+class RosterHash(Message, frozen=True):
+    """The hash over all that I know; say nothing when yours is the same."""
+
+    hash: Count
+
+
+class RecordAge(Struct, frozen=True, array_like=True):
+    """How new the record is that I have of a peer."""
+
+    peer: PeerId
+    incarnation: Count
+    serial: Count
+
+
+class RosterPage(Message, frozen=True):
+    """All that I know of the peers from `first` up to, and without, `end`; "" leaves it open."""
+
+    first: Annotated[str, Meta(max_length=64)]
+    end: Annotated[str, Meta(max_length=64)]
+    ages: Annotated[tuple[RecordAge, ...], Meta(max_length=AGES_PER_MESSAGE)]
+
+
+class RecordsWanted(Message, frozen=True):
+    """Send me the records of these peers: yours are newer."""
+
+    peers: Annotated[tuple[PeerId, ...], Meta(max_length=AGES_PER_MESSAGE)]
+
+
+class Probe(Message, frozen=True):
+    """Are you there; answer with the same number."""
+
+    nonce: Count
+
+
+class ProbeAnswer(Message, frozen=True):
+    """I am here."""
+
+    nonce: Count
+
+
+class ProbeRequest(Message, frozen=True):
+    """I cannot hear this peer: tell me if you can."""
+
+    peer: PeerId
+
+
+class PeerAlive(Message, frozen=True):
+    """I have just heard the peer that you asked about."""
+
+    peer: PeerId
+
+
+class RecordLearned(Message, frozen=True):
+    """A fact for observers: a new or newer record was taken in."""
+
+    signed: SignedRecord
+
+
+class RecordConflict(Message, frozen=True):
+    """A fact for observers: two records of one peer claim the same age."""
+
+    peer: PeerId
+    incarnation: Count
+
+
+class PeerSuspected(Message, frozen=True):
+    """A fact for observers: a neighbour is silent, and so are its helpers about it."""
+
+    peer: PeerId
+    silence_s: Annotated[float, Meta(ge=0.0, le=1e9)]
+
+
+class PeerReturned(Message, frozen=True):
+    """A fact for observers: a suspected neighbour was heard again."""
+
+    peer: PeerId
+    silence_s: Annotated[float, Meta(ge=0.0, le=1e9)]
+
+
+class Leave(Message, frozen=True):
+    """A request of the host: tell the others that this peer goes on purpose."""
+
+
+class RosterQuery(Message, frozen=True):
+    """A request of an operator: whom do you know, from `first` on."""
+
+    first: Annotated[str, Meta(max_length=64)] = ""
+
+
+class KnownPeer(Struct, frozen=True, array_like=True):
+    """A peer as another one sees it; `silence_s` is below 0 where it does not watch it."""
+
+    signed: SignedRecord
+    suspected: bool
+    silence_s: Annotated[float, Meta(ge=-1.0, le=1e9)]
+
+
+class RosterAnswer(Message, frozen=True):
+    """Up to 64 known peers in order of their ids; ask again from `next`, "" when that was all."""
+
+    peers: Annotated[tuple[KnownPeer, ...], Meta(max_length=64)]
+    next: Annotated[str, Meta(max_length=64)] = ""
+
+
+Gossip = Rumour | RosterHash | RosterPage | RecordsWanted
+Probing = Probe | ProbeAnswer | ProbeRequest | PeerAlive
+MembershipFact = RecordLearned | RecordConflict | PeerSuspected | PeerReturned
+MembershipRequest = Leave | RosterQuery
+MembershipMessage = Gossip | Probing | MembershipFact | MembershipRequest | RosterAnswer
+"""All of this page."""

@@ -1,0 +1,221 @@
+"""What one process of a cell does: give its peers a place, tell where they are, and host them."""
+
+import importlib
+import logging
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from nacl.signing import SigningKey
+
+from peercell.agents.errors import PeercellError
+from peercell.agents.membership import Identity, Member, MembershipSettings
+from peercell.agents.membership_messages import (
+    Leave,
+    MembershipMessage,
+    PeerReturned,
+    PeerSuspected,
+    RecordConflict,
+    RecordLearned,
+)
+from peercell.agents.messages import Message
+from peercell.agents.protocol import Role
+from peercell.agents.roster import PeerRecord, Sign, SignedRecord
+from peercell.broker.clock import Clock, steady_clock
+from peercell.broker.crew import Context, Crew, Factory, Failed, Left, Notice, PeerSpec, Ready
+from peercell.broker.home import CellHome
+from peercell.broker.journal import FORMAT, Journal, Start
+from peercell.broker.keys import load_or_make_key, verify
+from peercell.broker.reactor import Doors, Reactor
+from peercell.broker.rosterfile import RosterFile
+from peercell.broker.seat import Seat
+
+LOG_BYTES_MAX = 4 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+
+def work(crew_file: str, listener: int, notices: int, alive: int | None) -> int:
+    """Be the process of a crew, from its first instruction to its last; return its exit code.
+
+    Parameters
+    ----------
+    crew_file : JSON of a `Crew`
+    listener : descriptor of a socket that listens at the crew's endpoint
+    notices : descriptor to tell the supervisor by, a line of JSON at a time
+    alive : descriptor that becomes readable when the supervisor has ended, or None
+    """
+    with os.fdopen(notices, "wb", buffering=0) as supervisor:
+
+        def tell(notice: Notice) -> None:
+            try:
+                supervisor.write(msgspec.json.encode(notice) + b"\n")
+            except OSError:
+                log.warning("nobody hears %s", notice)
+
+        try:
+            crew = msgspec.json.decode(Path(crew_file).read_bytes(), type=Crew)
+            _log_to(CellHome(Path(crew.folder)).log(crew.name))
+            tell(Left(run_crew(crew, socket.socket(fileno=listener), tell, alive)))
+        except BaseException as error:  # noqa: BLE001 - the one place where a role's bug ends up
+            traceback.print_exc()
+            tell(Failed(f"{type(error).__name__}: {error}"))
+            return 1
+    return 0
+
+
+def run_crew(
+    crew: Crew,
+    listener: socket.socket | None,
+    tell: Callable[[Notice], None],
+    alive: int | None,
+) -> str:
+    """Host the peers of a crew until a signal or an operator ends it; return the reason.
+
+    Parameters
+    ----------
+    crew : who, and where
+    listener : listens at the crew's endpoint already, or None
+    tell : is told once all peers run
+    alive : descriptor that becomes readable when the supervisor has ended, or None
+
+    Raises
+    ------
+    PeercellError : a key, a folder, an endpoint or a factory cannot be used.
+    """
+    home = CellHome(Path(crew.folder))
+    home.prepare()
+    clock = steady_clock()
+    doors = Doors(crew.endpoint, home.control(crew.name), listener)
+    unions = [find(union) for union in crew.unions]
+    with (
+        closing(RosterFile(home.roster(crew.name))) as roster,
+        Reactor(doors, [*unions, MembershipMessage], clock) as reactor,
+    ):
+        for peer, endpoint in crew.seeds.items():
+            reactor.route(peer, endpoint)
+        reactor.observe(lambda peer, fact: _note_fact(reactor, roster, peer, fact))
+        if alive is not None:
+            reactor.watch(alive, lambda: reactor.stop("the supervisor is gone"))
+        incarnations = {}
+        for spec in crew.peers:
+            seat = _take_seat(crew, spec, reactor.endpoint, roster.known, clock)
+            incarnations[spec.peer] = seat.incarnation
+            reactor.seat(seat)
+        tell(Ready(incarnations))
+        return reactor.run()
+
+
+def find(reference: str) -> Any:
+    """Return what a "module:name" names.
+
+    Raises
+    ------
+    PeercellError : there is no such module or name.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PeercellError(f"cannot find {reference}", str(error)) from error
+
+
+def rebuild(start: Start, context: Context, sign: Sign) -> Role:
+    """Return the role of a journal as it was when its run began.
+
+    Parameters
+    ----------
+    start : the first entry of the run
+    context : that of `start`, decoded
+    sign : gives the signatures that the peer gave; its key is not in the journal
+    """
+    spec = PeerSpec(
+        peer=start.peer,
+        role=context.role,
+        factory=start.factory,
+        settings=start.settings,
+        seed=start.seed,
+    )
+    return _member(spec, start.incarnation, context, sign)
+
+
+def _take_seat(
+    crew: Crew, spec: PeerSpec, endpoint: str, known: tuple[SignedRecord, ...], clock: Clock
+) -> Seat:
+    home = CellHome(Path(crew.folder))
+    key = load_or_make_key(home.key(spec.peer))
+    incarnation = home.next_incarnation(spec.peer, clock())
+    public = bytes(key.verify_key)
+    seeds = tuple(seed for seed in crew.seeds if seed != spec.peer)
+    context = Context(spec.role, endpoint, public, seeds, crew.observer, known, crew.unions)
+    start = Start(
+        FORMAT,
+        spec.peer,
+        incarnation,
+        clock(),
+        spec.factory,
+        spec.settings,
+        spec.seed,
+        msgspec.msgpack.encode(context),
+    )
+    member = _member(spec, incarnation, context, lambda message: _sign(key, message))
+    size = crew.journal_bytes_max
+    journal = Journal(home.journal(spec.peer), start, size) if size else None
+    return Seat(spec.peer, member, incarnation, journal, farewell=Leave())
+
+
+def _member(spec: PeerSpec, incarnation: int, context: Context, sign: Sign) -> Member:
+    """Return a role among others; equal arguments give equal behaviour."""
+    factory: Factory = find(spec.factory)
+    for_role, for_membership = np.random.default_rng([spec.seed, incarnation]).spawn(2)
+    identity = Identity(
+        spec.peer,
+        context.role,
+        incarnation,
+        context.endpoint,
+        context.signing_key,
+        sign,
+        verify,
+    )
+    settings = MembershipSettings(seeds=context.seeds, observer=context.observer)
+    role = factory(spec.peer, spec.settings, for_role)
+    return Member(role, identity, context.known, for_membership, settings)
+
+
+def _sign(key: SigningKey, message: bytes) -> bytes:
+    return key.sign(message).signature
+
+
+def _note_fact(reactor: Reactor, roster: RosterFile, peer: str, fact: Message) -> None:
+    """Follow peers to where they say they are; log what an operator may want to know."""
+    if isinstance(fact, RecordConflict | PeerSuspected | PeerReturned):
+        log.warning("%s: %s", peer, fact)
+    if not isinstance(fact, RecordLearned):
+        return
+    record = msgspec.msgpack.decode(fact.signed.record, type=PeerRecord)
+    roster.note(record.peer, fact.signed)
+    try:
+        reactor.route(record.peer, record.endpoint)
+    except PeercellError as error:
+        log.warning("%s signed a record that cannot be used: %s", record.peer, error)
+
+
+def _log_to(path: Path) -> None:
+    """Send what this process prints, and its log, to a file; the one before is kept once."""
+    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+        path.replace(path.with_name(f"{path.name}.1"))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )

@@ -1,0 +1,192 @@
+"""What an operator asks a running host, and how: one request, one answer, over a local socket.
+
+Requests to the host itself are `HostMessage`s; every other message goes to the role of the peer
+that the envelope names, as `Commanded`, and its `Reply` comes back.
+"""
+
+from collections import Counter
+from typing import Annotated
+
+import zmq
+from msgspec import Meta
+
+from peercell.agents.errors import PeercellError
+from peercell.agents.messages import Message
+from peercell.broker.sockets import Socket, connect, make, readable
+from peercell.broker.wire import VERSION, Codec, Count, Drop, DropError, Envelope, Incoming, Name
+
+PENDING_MAX = 256
+OPERATOR = "operator"
+
+Counts = Annotated[dict[Name, Count], Meta(max_length=64)]
+Seconds = Annotated[float, Meta(ge=0.0, le=1e9)]
+
+
+class StatusQuery(Message, frozen=True):
+    """Ask a peer how it is doing."""
+
+
+class HostStatus(Message, frozen=True):
+    """Counts of a peer and of its host since the host started.
+
+    Parameters
+    ----------
+    peer, incarnation, uptime_s : who answers
+    handed, sent, waiting, unsent : of the peer; handed = sent + unsent + what waits of it, and
+        `waiting` is that of the whole host
+    applied, refused, missing : of the peer; `missing` are gaps in what others numbered
+    unattributed : frames and messages that arrived for no peer of this host, by reason
+    links : open outgoing links of the host
+    timers : fired so far; `late_*_s` is how late half, 99 % and the worst of them were
+    journal_stopped : why nothing is recorded any more; empty when all is
+    """
+
+    peer: Name
+    incarnation: Count
+    uptime_s: Seconds
+    handed: Count
+    sent: Count
+    waiting: Count
+    unsent: Counts
+    applied: Count
+    refused: Counts
+    missing: Count
+    unattributed: Counts
+    links: Count
+    timers: Count
+    late_p50_s: Seconds
+    late_p99_s: Seconds
+    late_max_s: Seconds
+    journal_stopped: Annotated[str, Meta(max_length=500)] = ""
+
+
+class StopHost(Message, frozen=True):
+    """Leave in good order: the same as SIGTERM."""
+
+
+class Stopping(Message, frozen=True):
+    """The host leaves once this answer is out."""
+
+
+class Refusal(Message, frozen=True):
+    """The request was not carried out, and why."""
+
+    why: Annotated[str, Meta(max_length=500)]
+
+
+HostMessage = StatusQuery | HostStatus | StopHost | Stopping | Refusal
+
+
+class UnreachableError(PeercellError):
+    """Nobody answered a request."""
+
+    exit_code = 4
+
+
+class ControlPort:
+    """The answering end: a ROUTER that remembers who asked what.
+
+    Parameters
+    ----------
+    router : bound ROUTER socket
+    codec : of the roles' messages and `HostMessage`
+    """
+
+    def __init__(self, router: Socket, codec: Codec) -> None:
+        self.router = router
+        self.dropped: Counter[Drop] = Counter()
+        self._codec = codec
+        self._asked: dict[int, tuple[bytes, Incoming]] = {}
+        self._count = 0
+
+    def receive(self) -> tuple[int, str, Message] | None:
+        """Return the next request as (request id, peer, message), or None when there is none.
+
+        What cannot be read is counted, and refused with the reason where the sender is known.
+        """
+        if not readable(self.router):
+            return None
+        route, *frames = self.router.recv_multipart()
+        if len(frames) != 1:
+            self.dropped[Drop.BAD_FRAME] += 1
+            return None
+        for envelope in self._codec.envelopes(frames[0], self.dropped)[:1]:
+            request_id = self._remember(route, envelope)
+            try:
+                return request_id, envelope.dst, self._codec.open(envelope)
+            except DropError as refusal:
+                self.dropped[refusal.reason] += 1
+                self.answer(request_id, Refusal(f"{envelope.kind}: {refusal.reason}"))
+        return None
+
+    def answer(self, request_id: int, message: Message) -> None:
+        """Answer a request; an asker that has left, or an answer given twice, is counted."""
+        route, asked = self._asked.pop(request_id, (None, None))
+        if route is None or asked is None:
+            self.dropped[Drop.NO_ROUTE] += 1
+            return
+        try:
+            frame = _frame(self._codec, asked.dst, asked.src, message)
+        except DropError as refusal:
+            told = Refusal(f"the answer is {refusal.reason}")
+            frame = _frame(self._codec, asked.dst, asked.src, told)
+        try:
+            self.router.send_multipart([route, frame], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            self.dropped[Drop.NO_ROUTE] += 1
+
+    def _remember(self, route: bytes, envelope: Incoming) -> int:
+        """Return the id of a request; of more than 256 open ones the oldest is forgotten."""
+        self._count += 1
+        self._asked[self._count] = (route, envelope)
+        if len(self._asked) > PENDING_MAX:
+            del self._asked[next(iter(self._asked))]
+        return self._count
+
+
+def ask(endpoint: str, peer: str, request: Message, codec: Codec, timeout_s: float) -> Message:
+    """Return what a host, or the role of a peer on it, answers to a request.
+
+    Parameters
+    ----------
+    endpoint : of the control port
+    peer : id of the peer that is asked
+    codec : knows the request and the answer
+    timeout_s : s, for connecting and answering each
+
+    Raises
+    ------
+    UnreachableError : nobody answered in time.
+    PeercellError : the host refused, or its answer cannot be read.
+    """
+    # The context of the process, which ends with it: to end one here could hang when a signal has
+    # interrupted the making or closing of its socket.
+    with make(zmq.Context.instance(), zmq.DEALER) as dealer:
+        # With IMMEDIATE, libzmq throws away what was received and not yet read when a link breaks:
+        # of the answers of hosts that answer and leave, one in ten was lost.
+        dealer.setsockopt(zmq.IMMEDIATE, 0)
+        dealer.setsockopt(zmq.SNDTIMEO, int(1000 * timeout_s))
+        dealer.setsockopt(zmq.RCVTIMEO, int(1000 * timeout_s))
+        connect(dealer, endpoint)
+        try:
+            dealer.send(_frame(codec, OPERATOR, peer, request))
+            frame = dealer.recv()
+        except zmq.Again:
+            raise UnreachableError(
+                f"{peer} does not answer",
+                f"nothing came from {endpoint} within {timeout_s:g} s",
+                "peercell ps",
+            ) from None
+    answers = codec.envelopes(frame, Counter())
+    try:
+        answer = codec.open(answers[0]) if answers else Refusal("the answer cannot be read")
+    except DropError as refusal:
+        answer = Refusal(f"its answer {answers[0].kind} is {refusal.reason}")
+    if isinstance(answer, Refusal):
+        raise PeercellError(f"{peer} refused {type(request).__name__}", answer.why)
+    return answer
+
+
+def _frame(codec: Codec, src: str, dst: str, message: Message) -> bytes:
+    """Return the frame of one request or answer; neither is numbered, and both hold until asked."""
+    return codec.frame([Envelope(VERSION, codec.kind(message), src, dst, 0, 1, 1e11, message)])

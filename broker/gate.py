@@ -1,0 +1,138 @@
+"""Which received messages may reach a role: each once, in time, from the newest run of its sender.
+
+Checks go from cheap to dear and each refusal has a reason to count. All state of receiving is here.
+"""
+
+import logging
+from collections import Counter
+
+from msgspec import Struct, field
+
+from peercell.agents.messages import Message
+from peercell.broker.wire import VERSION, Codec, Drop, DropError, Incoming
+
+WINDOW = 64
+SENDERS_MAX = 4096
+
+log = logging.getLogger(__name__)
+
+
+class _Sender(Struct):
+    """What was seen of a sender in its present run: all from `base` to `top` but the `gaps`."""
+
+    incarnation: int
+    base: int
+    top: int
+    gaps: set[int] = field(default_factory=set)
+
+
+class Gate:
+    """The receiving end of a peer, one for each.
+
+    Parameters
+    ----------
+    codec : opens what may pass
+
+    Attributes
+    ----------
+    applied : messages that passed
+    refused : messages that did not, by reason
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self.applied = 0
+        self.refused: Counter[Drop] = Counter()
+        self._open = codec.open
+        self._senders: dict[str, _Sender] = {}
+        self._warned: set[str] = set()
+        self._given_up = 0
+
+    def admit(self, envelope: Incoming, now_s: float) -> Message | None:
+        """Return the message in an envelope, or None when it may not pass, which is counted.
+
+        Parameters
+        ----------
+        envelope : for this peer
+        now_s : s, host time
+        """
+        sender = self._senders.get(envelope.src)
+        reason: Drop | None = None
+        if (
+            sender is not None
+            and envelope.seq == sender.top + 1
+            and envelope.incarnation == sender.incarnation
+            and envelope.version == VERSION
+        ):
+            sender.top = envelope.seq
+        else:
+            reason = self._place(envelope, sender)
+        if reason is None and envelope.expires_s < now_s:
+            reason = Drop.EXPIRED
+        if reason is None:
+            try:
+                message = self._open(envelope)
+            except DropError as refusal:
+                reason = refusal.reason
+            else:
+                self.applied += 1
+                return message
+        self.refused[reason] += 1
+        return None
+
+    @property
+    def missing(self) -> int:
+        """Messages known from gaps in the numbering that never came; late ones may still come."""
+        return self._given_up + sum(len(sender.gaps) for sender in self._senders.values())
+
+    def _place(self, envelope: Incoming, sender: _Sender | None) -> Drop | None:
+        """Find the place of an envelope that is not the next one; return why there is none."""
+        if envelope.version != VERSION:
+            self._warn_once(envelope)
+            return Drop.VERSION
+        if sender is None or envelope.incarnation > sender.incarnation:
+            return self._start(envelope, sender)
+        if envelope.incarnation < sender.incarnation:
+            return Drop.OLD_INCARNATION
+        if envelope.seq > sender.top:
+            self._advance(sender, envelope.seq)
+        elif envelope.seq in sender.gaps:
+            sender.gaps.remove(envelope.seq)
+        elif envelope.seq > max(sender.top - WINDOW, sender.base - 1):
+            return Drop.DUPLICATE
+        else:
+            return Drop.STALE
+        return None
+
+    def _advance(self, sender: _Sender, seq: int) -> None:
+        """Go on to a number, and leave gaps for those in between while they may still come."""
+        oldest = seq - WINDOW + 1
+        skipped = range(max(sender.top + 1, oldest), seq)
+        late = {gap for gap in sender.gaps if gap < oldest}
+        self._given_up += len(late) + seq - 1 - sender.top - len(skipped)
+        sender.gaps -= late
+        sender.gaps.update(skipped)
+        sender.top = seq
+
+    def _start(self, envelope: Incoming, before: _Sender | None) -> Drop | None:
+        """Begin to count a new sender, or a new run of a known one, which numbers from 1 again."""
+        if before is None:
+            if len(self._senders) >= SENDERS_MAX:
+                return Drop.CROWDED
+            # What a stranger said before this process ran is not missing here.
+            self._senders[envelope.src] = _Sender(envelope.incarnation, envelope.seq, envelope.seq)
+            return None
+        self._given_up += len(before.gaps)
+        sender = self._senders[envelope.src] = _Sender(envelope.incarnation, 1, 0)
+        self._advance(sender, envelope.seq)
+        return None
+
+    def _warn_once(self, envelope: Incoming) -> None:
+        if envelope.src in self._warned or len(self._warned) >= SENDERS_MAX:
+            return
+        self._warned.add(envelope.src)
+        log.warning(
+            "%s speaks wire version %d, this host %d: its messages are dropped",
+            envelope.src,
+            envelope.version,
+            VERSION,
+        )

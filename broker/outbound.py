@@ -1,0 +1,159 @@
+"""How a host reaches other peers: who is where, and one PUSH socket a process it talks to."""
+
+import zmq
+
+from peercell.agents.messages import Message
+from peercell.broker.outbox import Outbox, Stream
+from peercell.broker.sockets import Socket, check_numeric, connect, make
+from peercell.broker.wire import Codec, Drop
+
+# A message that waited longer than this is of no use to any protocol here.
+LIFETIME_S = 30.0
+# Gossip partners come and go; a link that carried nothing for this long is closed.
+IDLE_S = 120.0
+# libzmq has 1,023 sockets and a process 1,024 descriptors; a link takes one and two of these.
+LINKS_MAX = 256
+# How long the last messages of a process have to leave it.
+FAREWELL_MS = 200
+
+
+class _Link:
+    """A socket to one process, what waits for it, whether it is full and has news in this turn."""
+
+    def __init__(self, push: Socket, outbox: Outbox, now_s: float) -> None:
+        self.push = push
+        self.outbox = outbox
+        self.used_s = now_s
+        self.blocked = False
+        self.fresh = False
+
+    def send(self, frame: bytes) -> bool:
+        """Hand a frame to the socket; False when it takes none now."""
+        try:
+            self.push.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+
+class Outbound:
+    """All outgoing links of a host.
+
+    Parameters
+    ----------
+    context : ZeroMQ context of this process
+    codec : of the messages between peers
+    poller : told of links that are full, and only of these: polling costs by the socket
+    """
+
+    def __init__(self, context: zmq.Context[Socket], codec: Codec, poller: zmq.Poller) -> None:
+        self._context = context
+        self._codec = codec
+        self._poller = poller
+        self._endpoints: dict[str, str] = {}
+        self._links: dict[str, _Link] = {}
+        self._by_peer: dict[str, _Link] = {}
+        self._fresh: list[_Link] = []
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are handed over but not sent."""
+        return sum(len(link.outbox) for link in self._links.values())
+
+    def route(self, peer: str, endpoint: str, now_s: float) -> None:
+        """Learn where a peer listens; what waits for it follows it there.
+
+        Raises
+        ------
+        PeercellError : the endpoint names a host.
+        """
+        before = self._endpoints.get(peer)
+        if endpoint == before:
+            return
+        check_numeric(endpoint)
+        self._endpoints[peer] = endpoint
+        if before is None:
+            return
+        self._by_peer.pop(peer, None)
+        if before in self._links:
+            link = self._link(endpoint, now_s)
+            self._links[before].outbox.move(peer, link.outbox)
+            self._refresh(link)
+
+    def put(self, stream: Stream, message: Message, now_s: float) -> None:
+        """Queue a message until the turn ends, or count why not."""
+        link = self._by_peer.get(stream.dst)
+        if link is None:
+            endpoint = self._endpoints.get(stream.dst)
+            if endpoint is None:
+                stream.handed += 1
+                stream.unsent[Drop.NO_ROUTE] += 1
+                return
+            link = self._by_peer[stream.dst] = self._link(endpoint, now_s)
+        link.outbox.put(stream, message, now_s + LIFETIME_S)
+        if not link.fresh:
+            self._refresh(link)
+
+    def flush(self, now_s: float) -> None:
+        """Send what was queued in this turn, as far as the links take it."""
+        for link in self._fresh:
+            link.fresh = False
+            if not link.blocked:
+                self._flush(link, now_s)
+        self._fresh.clear()
+
+    def writable(self, push: Socket, now_s: float) -> None:
+        """Go on with a link that was full, when the poller says that it takes more."""
+        for link in self._links.values():
+            if link.push is push:
+                self._flush(link, now_s)
+                return
+
+    def tidy(self, now_s: float) -> None:
+        """Drop what has expired and close links that carried nothing for two minutes."""
+        for endpoint, link in list(self._links.items()):
+            link.outbox.expire(now_s)
+            if not link.outbox and link.used_s < now_s - IDLE_S:
+                self._close(endpoint)
+
+    def close(self) -> None:
+        """Close all links: what was sent has a moment to leave, what waits is dropped."""
+        for endpoint in list(self._links):
+            self._close(endpoint, FAREWELL_MS)
+
+    def _link(self, endpoint: str, now_s: float) -> _Link:
+        link = self._links.get(endpoint)
+        if link is None:
+            if len(self._links) >= LINKS_MAX:
+                self._close(min(self._links, key=lambda each: self._links[each].used_s))
+            push = make(self._context, zmq.PUSH)
+            connect(push, endpoint)
+            link = self._links[endpoint] = _Link(push, Outbox(self._codec), now_s)
+        return link
+
+    def _refresh(self, link: _Link) -> None:
+        link.fresh = True
+        self._fresh.append(link)
+
+    def _flush(self, link: _Link, now_s: float) -> None:
+        if link.outbox.flush(link.send, now_s):
+            link.used_s = now_s
+            if link.blocked:
+                self._poller.unregister(link.push)
+                link.blocked = False
+        elif not link.blocked:
+            self._poller.register(link.push, zmq.POLLOUT)
+            link.blocked = True
+
+    def _close(self, endpoint: str, linger_ms: int = 0) -> None:
+        link = self._links.pop(endpoint)
+        self._by_peer = {peer: each for peer, each in self._by_peer.items() if each is not link}
+        if link.fresh:
+            self._fresh.remove(link)
+        link.outbox.clear()
+        if link.blocked:
+            self._poller.unregister(link.push)
+        link.push.close(linger=linger_ms)

@@ -1,0 +1,302 @@
+"""The host of real processes: roles in front, ZeroMQ behind, one thread, one turn after another.
+
+A turn waits until something happens, gives the roles what arrived (at most 256 frames), then what
+their timers say, and sends what they asked for, in frames of up to 64 messages. `Reactor.turn` says
+it in that order; the rest of the class are its parts.
+"""
+
+import math
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import NamedTuple, assert_never
+
+import zmq
+
+from peercell.agents.errors import PeercellError
+from peercell.agents.messages import Message
+from peercell.agents.protocol import (
+    Action,
+    CancelTimer,
+    Commanded,
+    Event,
+    Received,
+    Record,
+    Reply,
+    Send,
+    SetTimer,
+    Started,
+    TimerFired,
+)
+from peercell.broker.clock import Clock
+from peercell.broker.control import (
+    ControlPort,
+    HostMessage,
+    HostStatus,
+    Refusal,
+    StatusQuery,
+    StopHost,
+    Stopping,
+)
+from peercell.broker.gate import Gate
+from peercell.broker.lateness import Lateness
+from peercell.broker.outbound import FAREWELL_MS, Outbound
+from peercell.broker.seat import Seat
+from peercell.broker.signals import StopSignals
+from peercell.broker.sockets import Socket, bind, make, readable
+from peercell.broker.timers import Timers
+from peercell.broker.wire import Codec, Drop
+
+FRAMES_PER_TURN = 256
+REQUESTS_PER_TURN = 16
+TIDY_S = 60.0
+# The host's own timer; peers have names.
+_TIDY = ("", "tidy")
+
+Observer = Callable[[str, Message], None]
+
+
+class Doors(NamedTuple):
+    """Where a host can be reached.
+
+    Parameters
+    ----------
+    peers : endpoint for the traffic of other peers
+    control : endpoint for operators
+    listener : socket that listens at `peers` already, or None
+    """
+
+    peers: str
+    control: str
+    listener: socket.socket | None = None
+
+
+class Reactor:
+    """One process full of roles; usually one. To be closed, best by `with`.
+
+    Parameters
+    ----------
+    doors : where to listen
+    unions : of the messages that the roles hear
+    clock : host time
+
+    Raises
+    ------
+    PeercellError : an endpoint is taken, or names a host.
+    """
+
+    def __init__(self, doors: Doors, unions: Sequence[object], clock: Clock) -> None:
+        self.lateness = Lateness()
+        self.unattributed: Counter[Drop] = Counter()
+        self._clock = clock
+        self._started_s = clock()
+        self._codec = Codec(*unions)
+        self._context: zmq.Context[Socket] = zmq.Context()
+        try:
+            self._inbound = make(self._context, zmq.PULL)
+            router = make(self._context, zmq.ROUTER)
+            self.endpoint = bind(self._inbound, doors.peers, doors.listener)
+            self.control_endpoint = bind(router, doors.control)
+        except PeercellError:
+            self._context.destroy()
+            raise
+        self._control = ControlPort(router, Codec(*unions, HostMessage))
+        self._poller = zmq.Poller()
+        self._poller.register(self._inbound, zmq.POLLIN)
+        self._poller.register(router, zmq.POLLIN)
+        self._outbound = Outbound(self._context, self._codec, self._poller)
+        self._seats: dict[str, Seat] = {}
+        self._gates: dict[str, Gate] = {}
+        self._timers: Timers[tuple[str, str]] = Timers()
+        self._timers.set(_TIDY, self._started_s + TIDY_S)
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._observers: list[Observer] = []
+        self._stop_reason: str | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Messages that roles have handed over and that have not left yet."""
+        return self._outbound.waiting
+
+    def __enter__(self) -> "Reactor":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def seat(self, seat: Seat) -> None:
+        """Take a role in and tell it that it runs."""
+        self._seats[seat.peer] = seat
+        self._gates[seat.peer] = Gate(self._codec)
+        self._step(seat, Started(), self._clock())
+
+    def route(self, peer: str, endpoint: str) -> None:
+        """Learn where a peer listens."""
+        self._outbound.route(peer, endpoint, self._clock())
+
+    def observe(self, observer: Observer) -> None:
+        """Call `observer(peer, fact)` for each fact that a role records from now on."""
+        self._observers.append(observer)
+
+    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
+        """Call `ready()` in each turn in which a file descriptor can be read."""
+        self._watched[descriptor] = ready
+        self._poller.register(descriptor, zmq.POLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        del self._watched[descriptor]
+        self._poller.unregister(descriptor)
+
+    def stop(self, reason: str) -> None:
+        """End `run` after this turn."""
+        self._stop_reason = reason
+
+    def run(self) -> str:
+        """Take turns until a signal, an operator or `stop` ends it; return the reason.
+
+        Whatever a role raises ends it too.
+        """
+        with StopSignals() as signals:
+            self.watch(signals.descriptor, lambda: self._signalled(signals))
+            while self._stop_reason is None:
+                self.turn(TIDY_S)
+            self._unwatch(signals.descriptor)
+        self._say_farewell(self._clock())
+        return self._stop_reason
+
+    def turn(self, wait_s: float) -> None:
+        """Wait at most so long for something to happen, and deal with it."""
+        ready = self._poller.poll(self._patience_ms(wait_s))
+        now_s = self._clock()
+        for source, _ in ready:
+            if source is self._inbound:
+                self._drain(now_s)
+            elif source is self._control.router:
+                self._answer_operators(now_s)
+            elif isinstance(source, int):
+                self._watched[source]()
+            else:
+                self._outbound.writable(source, now_s)
+        self._fire(self._clock())
+        for seat in self._seats.values():
+            if seat.journal is not None:
+                seat.journal.flush()
+        self._outbound.flush(now_s)
+
+    def close(self) -> None:
+        """Give what was sent a moment to leave, close the journals and all sockets."""
+        why = self._stop_reason or "failed"
+        for seat in self._seats.values():
+            if seat.journal is not None:
+                seat.journal.close(self._clock(), why)
+        self._outbound.close()
+        self._context.destroy(linger=FAREWELL_MS)
+
+    def _say_farewell(self, now_s: float) -> None:
+        for seat in self._seats.values():
+            if seat.farewell is not None:
+                self._step(seat, Commanded(0, seat.farewell), now_s)
+        self._outbound.flush(now_s)
+
+    def _patience_ms(self, wait_s: float) -> int:
+        """Return how long to poll: not past the next timer, and not short of it either."""
+        next_s = self._timers.next_s()
+        if next_s is not None:
+            wait_s = min(wait_s, next_s - self._clock())
+        return max(0, math.ceil(1000 * wait_s))
+
+    def _drain(self, now_s: float) -> None:
+        """Give the roles what arrived, up to 256 frames; the poll said that there is one."""
+        for _ in range(FRAMES_PER_TURN):
+            for envelope in self._codec.envelopes(self._inbound.recv(), self.unattributed):
+                gate = self._gates.get(envelope.dst)
+                if gate is None:
+                    self.unattributed[Drop.MISROUTED] += 1
+                elif (message := gate.admit(envelope, now_s)) is not None:
+                    seat = self._seats[envelope.dst]
+                    if actions := seat.step(Received(envelope.src, message), now_s):
+                        self._act(seat, actions, now_s)
+            # Asking costs less than half of the exception that a fruitless receive raises.
+            if not readable(self._inbound):
+                return
+
+    def _fire(self, now_s: float) -> None:
+        """Tell the roles which of their timers have run out."""
+        for (peer, name), due_s in self._timers.pop_due(now_s):
+            if (peer, name) == _TIDY:
+                self._outbound.tidy(now_s)
+                self._timers.set(_TIDY, now_s + TIDY_S)
+                continue
+            self.lateness.note(now_s - due_s)
+            self._step(self._seats[peer], TimerFired(name), now_s)
+
+    def _step(self, seat: Seat, event: Event, now_s: float) -> None:
+        self._act(seat, seat.step(event, now_s), now_s)
+
+    def _act(self, seat: Seat, actions: Sequence[Action], now_s: float) -> None:
+        """Do what a role asks for; what is to be sent waits for the end of the turn."""
+        for action in actions:
+            match action:
+                case Send():
+                    self._outbound.put(seat.stream(action.to), action.message, now_s)
+                case SetTimer():
+                    self._timers.set((seat.peer, action.name), now_s + action.after_s)
+                case CancelTimer():
+                    self._timers.cancel((seat.peer, action.name))
+                case Record():
+                    for observer in self._observers:
+                        observer(seat.peer, action.fact)
+                case Reply():
+                    self._control.answer(action.request_id, action.answer)
+                case _:
+                    assert_never(action)
+
+    def _signalled(self, signals: StopSignals) -> None:
+        if (name := signals.read()) is not None:
+            self.stop(name)
+
+    def _answer_operators(self, now_s: float) -> None:
+        for _ in range(REQUESTS_PER_TURN):
+            asked = self._control.receive()
+            if asked is None:
+                return
+            request_id, peer, request = asked
+            seat = self._seats.get(peer)
+            if isinstance(request, StopHost):
+                self._control.answer(request_id, Stopping())
+                self.stop("stopped by the operator")
+            elif seat is None:
+                here = ", ".join(self._seats)
+                self._control.answer(request_id, Refusal(f"no {peer} here, only {here}"))
+            elif isinstance(request, StatusQuery):
+                self._control.answer(request_id, self._status(seat, now_s))
+            else:
+                self._step(seat, Commanded(request_id, request), now_s)
+
+    def _status(self, seat: Seat, now_s: float) -> HostStatus:
+        gate, late = self._gates[seat.peer], self.lateness
+        return HostStatus(
+            peer=seat.peer,
+            incarnation=seat.incarnation,
+            uptime_s=now_s - self._started_s,
+            handed=seat.handed,
+            sent=seat.sent,
+            waiting=self.waiting,
+            unsent={str(k): n for k, n in seat.unsent.items()},
+            applied=gate.applied,
+            refused={str(k): n for k, n in gate.refused.items()},
+            missing=gate.missing,
+            unattributed={str(k): n for k, n in self.unattributed.items()},
+            links=len(self._outbound),
+            timers=late.count,
+            late_p50_s=late.quantile_s(0.5),
+            late_p99_s=late.quantile_s(0.99),
+            late_max_s=late.max_s,
+            journal_stopped=seat.journal.stopped if seat.journal is not None else "",
+        )
