@@ -1,0 +1,258 @@
+"""When trading may stop: tries to close the market by freezing, certifying and voting.
+
+A try (attempt) starts when traders find their market quiet. Each freezes its price for the attempt
+and tells its neighbours; with theirs it knows its part of the plan and its gap, and votes. When a
+frozen plan turns out too poor, whoever sees it calls the next attempt; a higher number voids all
+lower ones. Trading goes on meanwhile.
+"""
+
+from collections.abc import Mapping
+from math import log2
+
+from peercell.agents.agreement import Agreement
+from peercell.agents.protocol import Send
+from peercell.agents.trading.blocks import Supply
+from peercell.agents.trading.certificate import Position, position, rounding_eur
+from peercell.agents.trading.links import LinkPair
+from peercell.agents.trading.messages import FrozenPrice, Tally
+from peercell.agents.trading.settings import TraderSettings
+
+# The attempt under which a plan of the gate is confirmed: no vote gets so far.
+GATE_ATTEMPT = 2**40
+# Rounds after which a missing answer is asked for again.
+ASK_ROUNDS = 3
+# Rounds for which the market must look quiet before a price is frozen.
+QUIET_ROUNDS = 2
+# Gossip peers told in one round.
+FANOUT = 2
+# Share of the tolerance kept back for rounding in the sums of grants.
+MARGIN = 1e-6
+
+PriceVector = tuple[float, ...]
+
+
+class Closing:
+    """One trader's part in closing the market.
+
+    Parameters
+    ----------
+    settings : of the trader
+    links : its links by neighbour
+    """
+
+    def __init__(self, settings: TraderSettings, links: Mapping[str, LinkPair]) -> None:
+        self.settings = settings
+        self.links = links
+        self._bits = {peer: 1 << k for k, peer in enumerate(settings.roster)}
+        self.own = settings.roster.index(settings.name)
+        self.excused = 0
+        self.epoch = 0
+        self.patience = 4 + int(log2(len(settings.roster)))
+        self.open(0)
+
+    def open(self, epoch: int) -> None:
+        """Begin an epoch: all attempts of earlier ones are void."""
+        self.epoch = epoch
+        # The attempt and plan that all have voted for, and the last ones that we have voted for.
+        self.decided: tuple[int, Position] | None = None
+        self._pledge: tuple[int, Position] | None = None
+        self._strictness = 1.0
+        self._begin(0)
+
+    def _begin(self, attempt: int) -> None:
+        self.attempt = attempt
+        self.frozen: PriceVector | None = None
+        self.plan: Position | None = None
+        self.agreement = Agreement(self.own, len(self.settings.roster))
+        self.agreement.excused = self.excused
+        self._heard: dict[str, PriceVector] = {}
+        self._told: dict[str, tuple[Tally, int]] = {}
+        self._quiet = 0
+        self._age = 0
+        self._next_peer = 0
+
+    def join_late(self) -> None:
+        """Take part from the next attempt on: an earlier life may have spoken in this one."""
+        self._begin(self.attempt + 1)
+
+    def restarted(self, peer: str) -> None:
+        """Void the attempt if a neighbour that restarted has, or may have, taken part in it."""
+        if peer in self.links and (self.frozen or peer in self._heard):
+            self._begin(self.attempt + 1)
+
+    def excuse(self, peer: str, down: bool) -> None:
+        """Count a member as down, or up again; its links count as open while it is down."""
+        bit = self._bits.get(peer, 0)
+        self.excused = self.excused | bit if down else self.excused & ~bit
+        if peer in self.links and self.decided is None:
+            self._begin(self.attempt + 1)
+        self.agreement.excused = self.excused
+        self._note_vote()
+
+    def hear_frozen(self, sender: str, message: FrozenPrice) -> list[Send]:
+        """Take a neighbour's frozen price in; who repeats it and lacks ours is answered."""
+        if not self._follow(message.attempt):
+            return self.tell(sender)
+        if sender not in self.links or len(message.price_eur_per_kwh) != len(self.settings.offers):
+            return []
+        repeated = sender in self._heard
+        self._heard.setdefault(sender, message.price_eur_per_kwh)
+        if repeated and not message.heard and self.frozen is not None:
+            return [self._price_for(sender, self.frozen)]
+        return []
+
+    def hear_tally(self, sender: str, message: Tally) -> list[Send]:
+        """Take votes and grants in; answer those who know less than what is decided."""
+        votes = int.from_bytes(message.votes, "little")
+        everyone = self.agreement.everyone
+        if votes | self.excused == everyone:
+            # An attempt that we have left may have come to its end without us.
+            self.hear_decided(message.attempt)
+        if self._follow(message.attempt):
+            self.agreement.hear(sender, votes, message.debt_eur, message.granted_eur)
+            self._note_vote()
+            if self.decided is None:
+                return []
+        # Who knows that all have voted is told nothing, so nobody answers an answer.
+        return [] if votes == everyone else self.tell(sender)
+
+    def hear_decided(self, attempt: int) -> None:
+        """Take in that all have voted for an attempt, which counts if we have as well."""
+        if self.decided is None and self._pledge is not None and attempt == self._pledge[0]:
+            self.decided = self._pledge
+
+    def _follow(self, attempt: int) -> bool:
+        """Tell whether a message's attempt is ours, after joining a later one."""
+        if attempt > self.attempt and self.decided is None:
+            self._begin(attempt)
+        return attempt == self.attempt
+
+    def _note_vote(self) -> None:
+        """Remember the plan once we have voted for it, and that all have."""
+        if self.plan is not None and self.agreement.voted:
+            self._pledge = (self.attempt, self.plan)
+            if self.agreement.complete and self.decided is None:
+                self.decided = self._pledge
+
+    def look(
+        self,
+        supplies: tuple[Supply, ...],
+        prices: PriceVector,
+        peer_prices: Mapping[str, PriceVector],
+    ) -> list[Send]:
+        """Take one step towards closing, given the own and the neighbours' present prices."""
+        self._age += 1
+        sends: list[Send] = []
+        quiet = self._is_quiet(supplies, prices, peer_prices)
+        if quiet and self._failed(supplies):
+            self._begin(self.attempt + 1)
+            self._quiet = QUIET_ROUNDS
+        if self.frozen is None and self._quiet >= QUIET_ROUNDS:
+            sends += self._freeze(prices)
+        elif self.frozen is not None and self.plan is None and self._age % ASK_ROUNDS == 0:
+            sends += [self._price_for(peer, self.frozen) for peer in self._missing()]
+        if self.frozen is not None and self.plan is None and not self._missing():
+            self._certify(supplies, self.frozen)
+        return sends + self.gossip()
+
+    def _is_quiet(
+        self,
+        supplies: tuple[Supply, ...],
+        prices: PriceVector,
+        peer_prices: Mapping[str, PriceVector],
+    ) -> bool:
+        """Tell whether freezing the present prices would leave a small enough gap."""
+        heard_all = all(peer in peer_prices for peer in self.links if self._counts(peer))
+        if self.agreement.voted or not heard_all:
+            return False
+        now = position(supplies, self.links, prices, peer_prices)
+        share = self._strictness * self.settings.tolerance * _turnover(now)
+        quiet = now.gap_eur <= share + rounding_eur(supplies, self.links, now)
+        self._quiet = self._quiet + 1 if quiet else 0
+        return quiet
+
+    def _failed(self, supplies: tuple[Supply, ...]) -> bool:
+        """Tell whether this attempt cannot be saved by waiting: too poor, or too long in debt."""
+        if self.plan is None or self.agreement.voted:
+            return False
+        share = self.settings.tolerance * _turnover(self.plan)
+        if self.plan.gap_eur > share + rounding_eur(supplies, self.links, self.plan):
+            return True
+        if self._age > self.patience:
+            # Nobody had slack to spare: bring a smaller gap next time.
+            self._strictness *= 0.5
+            return True
+        return False
+
+    def _freeze(self, prices: PriceVector) -> list[Send]:
+        self.frozen = prices
+        self._age = 0
+        return [self._price_for(peer, prices) for peer in self.links if self._counts(peer)]
+
+    def _certify(self, supplies: tuple[Supply, ...], prices: PriceVector) -> None:
+        heard = {peer: price for peer, price in self._heard.items() if self._counts(peer)}
+        plan = position(supplies, self.links, prices, heard)
+        self.plan = plan
+        self._age = 0
+        allowance = (1.0 - MARGIN) * self.settings.tolerance * plan.cost_eur
+        rounding = rounding_eur(supplies, self.links, plan)
+        self.agreement.declare(plan.gap_eur, allowance + rounding)
+        self._note_vote()
+
+    def _counts(self, peer: str) -> bool:
+        return not self.excused & self._bits[peer]
+
+    def _missing(self) -> list[str]:
+        return [peer for peer in self.links if peer not in self._heard and self._counts(peer)]
+
+    def _price_for(self, peer: str, prices: PriceVector) -> Send:
+        heard = peer in self._heard
+        return Send(peer, FrozenPrice(self.epoch, self.attempt, prices, heard))
+
+    def tell(self, peer: str) -> list[Send]:
+        """Return what a peer must hear that does not know how trading ended."""
+        return [Send(peer, self._tally(peer))]
+
+    def gossip(self) -> list[Send]:
+        """Return tallies for the next gossip peers that do not know what we know."""
+        agreement = self.agreement
+        spoken = agreement.voted or agreement.debt_eur > 0.0 or self.decided is not None
+        if not spoken:
+            return []
+        sends = []
+        peers = self.settings.gossip_peers
+        for _ in range(len(peers)):
+            peer = peers[self._next_peer % len(peers)]
+            self._next_peer += 1
+            tally = self._tally(peer)
+            told, age = self._told.get(peer, (None, 0))
+            late = self.decided is None and self._age - age >= self.settings.heartbeat_rounds
+            if told != tally or late:
+                self._told[peer] = (tally, self._age)
+                sends.append(Send(peer, tally))
+                if len(sends) == FANOUT:
+                    break
+        return sends
+
+    def _tally(self, peer: str) -> Tally:
+        size = (len(self.settings.roster) + 7) // 8
+        if self.decided is not None:
+            everyone = self.agreement.everyone.to_bytes(size, "little")
+            return Tally(self.epoch, self.decided[0], everyone, 0.0, 0.0)
+        return Tally(
+            self.epoch,
+            self.attempt,
+            self.agreement.votes.to_bytes(size, "little"),
+            self.agreement.debt_eur,
+            self.agreement.granted_eur(peer),
+        )
+
+
+def _turnover(plan: Position) -> float:
+    """Return the money that a position moves, EUR: what a gap is measured against."""
+    sold = sum(
+        price * energy
+        for trade in plan.trades.values()
+        for price, energy in zip(plan.price_eur_per_kwh, trade.sold_kwh, strict=True)
+    )
+    return plan.cost_eur + sold

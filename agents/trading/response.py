@@ -1,0 +1,200 @@
+"""What a trader does about its neighbours' offers: residual-curve exchange, one period.
+
+The trader clears its own balance exactly against the import curves of its cells, then tells each
+cell: without trading here my price would be `level`, each kWh you take raises it by `slope`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from peercell.agents.trading.blocks import Supply
+from peercell.agents.trading.curves import BilateralCurve, ClearingCurve
+
+# Searches end by themselves; this bound only turns a bug into a wrong answer instead of a hang.
+BENDS_MAX = 100
+# Share of VOLL below which a price may only be rounding.
+PRICE_DIGITS = 1e-10
+
+
+class Tangent(NamedTuple):
+    """An import curve near a price: kWh there, and kWh more per EUR/kWh above it."""
+
+    energy: float
+    rise: float
+    price: float
+
+
+NO_IMPORT = Tangent(0.0, 0.0, 0.0)
+
+
+def exact_price(
+    supply: Supply, curves: Sequence[BilateralCurve], tangent: Tangent = NO_IMPORT
+) -> float:
+    """Return the price, EUR/kWh, at which own supply and imports meet the load, exactly.
+
+    Supply and imports are piecewise linear and never fall, so the price is found by bisection
+    over the sorted bends and one interpolation. It is 0 when there is more than enough (the rest
+    is spilled) and VOLL when there is too little (the rest is shed).
+
+    Parameters
+    ----------
+    supply : cost curve of the trader
+    curves : import curves with known bends
+    tangent : further imports, taken as a straight line
+    """
+    voll = supply.voll_eur_per_kwh
+    anchor, rise, anchor_price = tangent
+
+    def most(price: float) -> float:
+        energy = anchor + rise * (price - anchor_price) + supply.up_to(price)
+        for curve in curves:
+            energy += curve.at(price)
+        return energy
+
+    target = supply.load_kwh
+    if most(0.0) >= target:
+        return 0.0
+    if most(voll) < target:
+        return voll
+    edges = [*supply.edges, 0.0, voll]
+    for curve in curves:
+        edges += [edge for edge in curve.edges() if 0.0 < edge < voll]
+    edges.sort()
+    k = bisect_left(edges, target, key=most)
+    upper, lower = edges[k], edges[k - 1]
+    high = most(upper) - supply.up_to(upper) + supply.below(upper)
+    if high <= target:
+        return upper
+    low = most(lower)
+    price_per_kwh = (upper - lower) / (high - low)
+    price = lower + (target - low) * price_per_kwh
+    # Far ends cancel badly; what is still missing here does not.
+    return min(max(price + (target - most(price)) * price_per_kwh, lower), upper)
+
+
+def clearing_price(
+    supply: Supply,
+    exact: Sequence[BilateralCurve],
+    bent: Sequence[ClearingCurve],
+    guess: float,
+) -> float:
+    """Return the price, EUR/kWh, at which own supply and all imports meet the load.
+
+    Curves of larger cells are replaced by tangents until the price repeats; since every curve
+    never falls, each trial also halves or shortens the bracket that contains the answer.
+    """
+    if not bent:
+        return exact_price(supply, exact)
+    # Open bracket: each trial becomes one of its ends, so no price is tried twice.
+    low, high = -1.0, supply.voll_eur_per_kwh + 1.0
+    price, move = guess, supply.voll_eur_per_kwh
+    for _ in range(BENDS_MAX):
+        energies, rises = zip(*(curve.tangent(price) for curve in bent), strict=True)
+        found = exact_price(supply, exact, Tangent(sum(energies), sum(rises), price))
+        move, before = abs(found - price), move
+        if move <= PRICE_DIGITS * supply.voll_eur_per_kwh and (move >= before or move == 0.0):
+            # Within rounding, and no longer getting better.
+            return found
+        low, high = (price, high) if found > price else (low, price)
+        price = found if low < found < high else 0.5 * (low + high)
+    return price
+
+
+# EUR/kWh^2 in units of VOLL per kWh of load: the steepest line that is told. Ten times less slows
+# trees of traders whose units are all at their limits (docs/explanation/trading.md).
+STEEPEST = 100.0
+# Narrowest chord in units of VOLL.
+CHORD_MIN = 1e-8
+CAUTION_FALL, CAUTION_RISE = 0.9, 2.0
+DAMPING_FALL, DAMPING_RISE, DAMPING_MIN = 0.7, 1.1, 0.05
+TURNS_MAX = 4
+
+ImportCurve = BilateralCurve | ClearingCurve
+
+
+class Responder:
+    """The memory and the arithmetic of one trader in one period.
+
+    Constants adapt themselves: `caution` shares the trader's elasticity out among its cells when
+    the price creeps one way (promising all of it to everyone moves loops too slowly), `damping`
+    averages what is told when the price keeps turning.
+    """
+
+    def __init__(self, supply: Supply) -> None:
+        self.supply = supply
+        self.price = exact_price(supply, ())
+        self.lines: list[tuple[float, float]] = []
+        own_kwh = supply.load_kwh or supply.width_kwh or 1.0
+        self._own_kwh = own_kwh
+        self._slope_max = STEEPEST * supply.voll_eur_per_kwh / own_kwh
+        self._chord_min = CHORD_MIN * supply.voll_eur_per_kwh
+        self._caution = 1.0
+        self._damping = 1.0
+        self._last_move = 0.0
+        self._turns = 0
+
+    def offer(self, supply: Supply) -> None:
+        """Change load and blocks and keep everything that was learnt."""
+        self.supply = supply
+
+    def respond(self, exact: Sequence[BilateralCurve], bent: Sequence[ClearingCurve]) -> None:
+        """Set the price and what is told to each cell: lines (level, slope), exact ones first."""
+        before = self.price
+        self.price = clearing_price(self.supply, exact, bent, before)
+        cells: list[ImportCurve] = [*exact, *bent]
+        self._adapt(self.price - before, len(cells))
+        chord = max(abs(self.price - before), self._chord_min)
+        low, high = self.price - chord, self.price + chord
+        imports = [cell.at(self.price) for cell in cells]
+        own = self._own_rise(low, high, sum(imports))
+        rises = [0.0]
+        if len(cells) > 1:
+            rises = [(cell.at(high) - cell.at(low)) / (high - low) for cell in cells]
+        total = sum(rises)
+        keep = 1.0 - self._damping
+        lines = []
+        for k, imported in enumerate(imports):
+            rise = own + self._caution * max(total - rises[k], 0.0)
+            slope = min(1.0 / rise, self._slope_max) if rise > 0.0 else self._slope_max
+            level = self.price + slope * imported
+            if keep > 0.0 and len(self.lines) == len(cells):
+                level += keep * (self.lines[k][0] - level)
+                slope += keep * (self.lines[k][1] - slope)
+            lines.append((level, slope))
+        self.lines = lines
+
+    def relax(self, curves: Sequence[BilateralCurve], cell_count: int) -> None:
+        """Set the price against neighbours whose prices stand still; all cells hear a flat line.
+
+        This map never falls in any neighbour's price, so from 0 it only climbs and from VOLL it
+        only falls, to the optimum, whatever the order, delay or loss (Bertsekas and El Baz 1987).
+        """
+        self.price = exact_price(self.supply, curves)
+        self.lines = [(self.price, 0.0)] * cell_count
+
+    def _own_rise(self, low: float, high: float, imported: float) -> float:
+        """Return the chord slope of own supply, kWh per EUR/kWh, shedding and spilling included."""
+        supply = self.supply
+        energy = supply.up_to(high) - supply.below(low)
+        if high >= supply.voll_eur_per_kwh:
+            energy += self._own_kwh
+        if self.price <= 0.0:
+            # What is spilled can be had for nothing, but no more than that.
+            energy += max(supply.up_to(0.0) + imported - supply.load_kwh, 0.0)
+        return energy / (high - low)
+
+    def _adapt(self, move: float, cell_count: int) -> None:
+        """Learn from whether the price turned or went on."""
+        if move * self._last_move < 0.0:
+            self._caution = min(1.0, self._caution * CAUTION_RISE)
+            self._turns += 1
+        elif move * self._last_move > 0.0:
+            self._caution = max(self._caution * CAUTION_FALL, 1.0 / max(cell_count - 1, 1))
+            self._damping = min(1.0, self._damping * DAMPING_RISE)
+            self._turns = 0
+        if self._turns == TURNS_MAX:
+            self._damping = max(self._damping * DAMPING_FALL, DAMPING_MIN)
+            self._turns = 0
+        if move != 0.0:
+            self._last_move = move
