@@ -4,22 +4,29 @@ What belongs to the cell is on this page. What belongs to a role is a table of `
 from the settings of the role, so that a new role or setting changes nothing here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from msgspec import Meta, defstruct, field, structs
 
 from peercell.agents.errors import PeercellError
 from peercell.broker.cells import LoadedCell, load_cell, shipped_names
 from peercell.broker.role_tables import TABLES
-from peercell.broker.settings_table import Section
+from peercell.broker.settings_table import Section, SettingsTable
 from peercell.broker.toml_file import ConfigError, TomlFile
 from peercell.grid.model import Id
 from peercell.grid.partition import ZoneOverrides, partition
 
+T = TypeVar("T", bound=Section)
+
+PeerId = Annotated[str, Meta(min_length=1, max_length=64)]
+Fee = Annotated[float, Meta(ge=0.0, le=1e6)]
+Slope = Annotated[float, Meta(gt=0.0, le=1e6)]
+Capacity = Annotated[float, Meta(ge=0.0, le=1e9)]
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
@@ -46,6 +53,62 @@ class Clock(Section, frozen=True, kw_only=True):
     closure: Share = 0.8
 
 
+class Tariff(Section, frozen=True, kw_only=True):
+    """What carrying energy between two members of the market costs, where no link says otherwise.
+
+    Carrying f kWh in an interval costs fee * f + slope * f^2 / 2.
+
+    Parameters
+    ----------
+    fee_eur_per_kwh : EUR/kWh; a larger value keeps trade within the microgrids
+    slope_eur_per_kwh2 : EUR/kWh for each kWh carried, > 0; a larger value spreads trade over more
+        partners and smooths prices
+    capacity_kwh : kWh that a link carries in an interval, without limit when not given; a larger
+        value lets prices come closer
+    """
+
+    fee_eur_per_kwh: Fee = 0.02
+    slope_eur_per_kwh2: Slope = 0.001
+    capacity_kwh: Capacity | None = None
+
+
+class TradeLink(Section, frozen=True, kw_only=True):
+    """The right of `seller` to sell to `buyer`, beside or instead of those that the zones give.
+
+    The traders of microgrids below the same point are linked in both directions, and so is each
+    with that of the microgrid above, or with the aggregator.
+
+    Parameters
+    ----------
+    seller : id of a trader or the aggregator
+    buyer : id of a trader or the aggregator
+    fee_eur_per_kwh : EUR/kWh; that of the tariff when not given
+    slope_eur_per_kwh2 : EUR/kWh for each kWh carried; that of the tariff when not given
+    capacity_kwh : kWh in an interval, 0 forbids the trade; that of the tariff when not given
+    """
+
+    seller: PeerId
+    buyer: PeerId
+    fee_eur_per_kwh: Fee | None = None
+    slope_eur_per_kwh2: Slope | None = None
+    capacity_kwh: Capacity | None = None
+
+
+class MarketGroup(Section, frozen=True, kw_only=True):
+    """Traders who clear the links among themselves together: a dense group needs fewer rounds so.
+
+    The traders below the same point form such a group when there are more than two of them.
+
+    Parameters
+    ----------
+    name : of the group
+    members : ids of its traders; each tells its curve to all others, so messages grow as the square
+    """
+
+    name: Id
+    members: Annotated[tuple[PeerId, ...], Meta(min_length=2, max_length=1000)]
+
+
 class Telemetry(Section, frozen=True, kw_only=True):
     """What is written down while the cell runs.
 
@@ -61,21 +124,27 @@ class Telemetry(Section, frozen=True, kw_only=True):
 
 
 class CellConfig(Section, frozen=True, kw_only=True):
-    """A cell: its grid, its time, and what its peers shall do otherwise than usual.
+    """A cell: its grid, its time, its market, and what its peers shall do otherwise than usual.
 
     Parameters
     ----------
     name : of the cell, and of its folder below `run/`
     grid : a shipped cell (`peercell grid ls`), or a folder with a cell file, seen from the config
     seed : of all chance in the cell; another one gives another run
+    peers : what single prosumers want otherwise than `[prosumer]`: `[peers."mg1.c9"]` stands for
+        that of customer c9 in microgrid mg1
     """
 
     name: Id
     grid: Annotated[str, Meta(min_length=1, max_length=4096)]
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 1
     clock: Clock
+    tariff: Tariff = Tariff()
+    links: tuple[TradeLink, ...] = ()
+    market_cells: tuple[MarketGroup, ...] = ()
     zones: ZoneOverrides = ZoneOverrides()
     telemetry: Telemetry = Telemetry()
+    peers: Mapping[PeerId, Mapping[str, Any]] = {}
 
 
 @cache
@@ -101,12 +170,26 @@ class Config:
     ----------
     file : the text, for the lines in errors
     folder : where the file lies; folders that it names are seen from there
-    cell : what it says of the cell
+    cell : what it says of the cell; for what it says of a role, see `table`
     """
 
     file: TomlFile
     folder: Path
     cell: CellConfig
+
+    def table(self, table: SettingsTable[T], peer: str) -> T:
+        """Return what is said of a peer: the table of its role, and its own on top of it.
+
+        Raises
+        ------
+        ConfigError : the peer's own table is none of its role.
+        """
+        tables = self.file.tables
+        return table.read(
+            self.file,
+            ((table.key,), tables.get(table.key, {})),
+            (("peers", peer), tables.get("peers", {}).get(peer, {})),
+        )
 
 
 def read_config(path: Path) -> Config:

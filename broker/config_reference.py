@@ -9,6 +9,7 @@ from msgspec import NODEFAULT, Struct, inspect
 
 from peercell.broker.config import config_kind
 from peercell.broker.field_texts import field_texts, summary
+from peercell.broker.role_tables import PROSUMER
 
 _NUMBERS = {inspect.FloatType: "number", inspect.IntType: "whole number"}
 _WORDS: dict[type[inspect.Type], str] = {
@@ -64,6 +65,8 @@ def config_schema() -> dict[str, Any]:
         definition["description"] = table.text
         for key, text in field_texts(table.kind).items():
             definition["properties"][key]["description"] = text
+    peers = definitions[config_kind().__name__]["properties"]["peers"]
+    peers["additionalProperties"] = {"$ref": f"#/$defs/{PROSUMER.kind.__name__}"}
     return {"$schema": _SCHEMA, "title": "A cell of peercell", **schema}
 
 

@@ -19,9 +19,13 @@ from peercell.grid.rows import windows_text
 
 # The market opens so long before the time at which most can be traded, and ends so long after.
 _BEFORE, _AFTER = timedelta(hours=1), timedelta(hours=3)
+# EUR/kWh by which carrying all that a microgrid ever draws makes the last kWh dearer.
+_RISE_EUR_PER_KWH = 0.01
 # Keys that are shown as comments, with what holds without them.
 _SHOWN = {
-    "[telemetry]": ("journal", "journal_mb_max"),
+    "[trading]": ("method", "tolerance"),
+    "[wholesale]": ("retail_eur_per_kwh", "feed_in_eur_per_kwh"),
+    "[prosumer.ev]": ("flexible_share", "price_eur_per_kwh"),
 }
 _HEAD = """\
 # A cell of peercell. All keys, their units and what they cost: docs/reference/config.md, or
@@ -38,6 +42,10 @@ interval_s = {interval_s}
 intervals = {intervals}
 # Simulated seconds in a real one: an interval takes {real_s:g} s.
 speed = {speed}
+
+[tariff]
+# EUR/kWh by which carrying rises with each kWh: it suits the size of this cell.
+slope_eur_per_kwh2 = {slope!r}
 
 # Some of what may be left out, as it holds then:
 """
@@ -57,7 +65,9 @@ def starter(loaded: LoadedCell, folder: Path) -> str:
             "its market needs the power of every interval",
             "peercell grid compile SOURCE -o DIR --standard-profiles",
         )
-    clock = _clock(cell.timeline, _busiest(_net_kw(loaded)))
+    net_kw = _net_kw(loaded)
+    clock = _clock(cell.timeline, _busiest(net_kw))
+    drawn_kwh = -net_kw.min() * clock.interval_s / 3600.0
     head = _HEAD.format(
         name=json.dumps(_name(folder)),
         title=" ".join(cell.title.split()),
@@ -68,6 +78,7 @@ def starter(loaded: LoadedCell, folder: Path) -> str:
         intervals=clock.intervals,
         speed=clock.speed,
         real_s=clock.interval_s / clock.speed,
+        slope=float(f"{_RISE_EUR_PER_KWH / max(drawn_kwh, 1.0):.0e}"),
     )
     return head + "".join(_comment(table) for table in config_tables() if table.header in _SHOWN)
 

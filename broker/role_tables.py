@@ -1,7 +1,157 @@
 """The tables of a config that set roles, and what stands in them beside the roles' own settings."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from peercell.broker.settings_table import SettingsTable
+from msgspec import Meta
 
-TABLES: tuple[SettingsTable[Any], ...] = ()
+from peercell.agents.dso import DsoSettings
+from peercell.agents.trading.aggregator import AggregatorSettings
+from peercell.agents.trading.market import MarketTraderSettings
+from peercell.agents.trading.prosumer import ProsumerSettings
+from peercell.agents.trading.settings import TraderSettings
+from peercell.agents.units import Fraction, PriceEurPerKwh, SlopeEurPerKwh2
+from peercell.broker.settings_table import Section, SettingsTable
+from peercell.grid.service_rights import GridServiceSettings
+
+Power = Annotated[float, Meta(ge=0.0, le=1e9)]
+PriceSeries = Annotated[tuple[PriceEurPerKwh, ...], Meta(min_length=1, max_length=100_000)]
+
+
+class TradingTerms(Section, frozen=True, kw_only=True):
+    """How the members of the market find prices; the same for all of them.
+
+    Parameters
+    ----------
+    voll_eur_per_kwh : EUR/kWh, the value of lost load: the highest price there is, at which load is
+        shed; a larger value sheds later
+    method : how prices are found; `rce` is the fast one, `relax` converges whatever the network
+        does, `subgradient` is the paper's Algorithm 1
+    """
+
+
+class DsoTerms(Section, frozen=True, kw_only=True):
+    """How the operator of the network asks the grid service."""
+
+
+class GridServiceTerms(Section, frozen=True, kw_only=True):
+    """How the grid service answers."""
+
+
+class WholesaleTerms(Section, frozen=True, kw_only=True):
+    """At which prices the aggregator trades with the grid above the cell.
+
+    Parameters
+    ----------
+    retail_eur_per_kwh : EUR/kWh that it asks for energy, one value or one for each interval; a
+        larger value makes the cell trade more within itself
+    feed_in_eur_per_kwh : EUR/kWh that it pays for surplus, likewise, never above the retail price;
+        a larger value draws energy out of the cell
+    retail_kw_max : kW that it sells at most, 0 for an island; what the transformers to the grid
+        above carry when not given, and in a cell without any what its assets take at most
+    feed_in_kw_max : kW that it buys at most, likewise
+    """
+
+    retail_eur_per_kwh: PriceEurPerKwh | PriceSeries = 0.30
+    feed_in_eur_per_kwh: PriceEurPerKwh | PriceSeries = 0.08
+    retail_kw_max: Power | None = None
+    feed_in_kw_max: Power | None = None
+
+
+class AssetTerms(Section, frozen=True, kw_only=True):
+    """For which price an asset is changed: a load that is left out, a plant that feeds in.
+
+    Parameters
+    ----------
+    flexible_share : share of what it draws that may be left out for the price; a larger value
+        makes demand follow prices more
+    price_eur_per_kwh : EUR/kWh of the first kWh left out or fed in: comfort lost, or fuel; a larger
+        value lets it happen later
+    slope_eur_per_kwh2 : EUR/kWh by which that price rises with each kWh in an interval; a larger
+        value spreads a change over more assets
+    """
+
+    flexible_share: Fraction = 0.0
+    price_eur_per_kwh: PriceEurPerKwh = 0.0
+    slope_eur_per_kwh2: SlopeEurPerKwh2 = 0.0
+
+
+class MicroGenerator(Section, frozen=True, kw_only=True):
+    """A small plant behind the meter of a prosumer, beside the assets that the grid knows.
+
+    Parameters
+    ----------
+    power_kw : kW that it makes at most
+    price_eur_per_kwh : EUR/kWh of the first kWh; a larger value lets it start later
+    slope_eur_per_kwh2 : EUR/kWh by which that rises with each kWh in an interval
+    """
+
+    power_kw: Power
+    price_eur_per_kwh: PriceEurPerKwh
+    slope_eur_per_kwh2: SlopeEurPerKwh2 = 0.0
+
+
+class ProsumerTerms(Section, frozen=True, kw_only=True):
+    """What prosumers want for their assets; `[peers."mg1.c9"]` says what one wants otherwise.
+
+    Parameters
+    ----------
+    contract : whether the trader of its microgrid trades for it; else its assets follow their
+        profiles
+    generators : small plants beside the assets of the grid
+    """
+
+    contract: bool = True
+    generators: Annotated[tuple[MicroGenerator, ...], Meta(max_length=100)] = ()
+    load: AssetTerms = AssetTerms(flexible_share=0.05, price_eur_per_kwh=0.6)
+    heat_pump: AssetTerms = AssetTerms(
+        flexible_share=0.2, price_eur_per_kwh=0.3, slope_eur_per_kwh2=0.2
+    )
+    ev: AssetTerms = AssetTerms(flexible_share=0.5, price_eur_per_kwh=0.25, slope_eur_per_kwh2=0.1)
+    pv: AssetTerms = AssetTerms()
+    wind: AssetTerms = AssetTerms()
+    hydro: AssetTerms = AssetTerms()
+    biomass: AssetTerms = AssetTerms(price_eur_per_kwh=0.12)
+    generator: AssetTerms = AssetTerms(price_eur_per_kwh=0.25)
+    battery: AssetTerms = AssetTerms()
+
+
+TRADING = SettingsTable(
+    key="trading",
+    settings=(TraderSettings, MarketTraderSettings),
+    derived=frozenset(
+        {"name", "offers", "roster", "cells", "gossip_peers", "gate_closure_s"}
+        | {"trading", "calendar", "prosumers"}
+    ),
+    terms=TradingTerms,
+    defaults={"voll_eur_per_kwh": 10.0, "round_s": 0.05, "retry_s": 0.2},
+)
+WHOLESALE = SettingsTable(
+    key="wholesale",
+    settings=(AggregatorSettings,),
+    derived=frozenset(
+        {"trading", "calendar", "feed_in_eur_per_kwh", "retail_eur_per_kwh"}
+        | {"feed_in_kwh_max", "retail_kwh_max"}
+    ),
+    terms=WholesaleTerms,
+)
+PROSUMER = SettingsTable(
+    key="prosumer",
+    settings=(ProsumerSettings,),
+    derived=frozenset({"name", "grid", "calendar", "units", "trader"}),
+    terms=ProsumerTerms,
+    defaults={"retry_s": 0.2},
+)
+DSO = SettingsTable(
+    key="dso",
+    settings=(DsoSettings,),
+    derived=frozenset({"name", "grid", "calendar", "microgrids"}),
+    terms=DsoTerms,
+    defaults={"retry_s": 0.2},
+)
+GRID_SERVICE = SettingsTable(
+    key="grid_service",
+    settings=(GridServiceSettings,),
+    derived=frozenset({"peers", "start"}),
+    terms=GridServiceTerms,
+)
+TABLES: tuple[SettingsTable[Any], ...] = (TRADING, WHOLESALE, PROSUMER, DSO, GRID_SERVICE)

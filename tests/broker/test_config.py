@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -13,8 +14,10 @@ from tests.broker.conftest import Run
 from tests.broker.village import make_profiles, make_village
 
 from peercell.broker.cells import load_cell, save_cell, shipped_names
-from peercell.broker.config import Telemetry, load_grid, read_config
+from peercell.broker.config import load_grid, read_config
 from peercell.broker.config_starter import starter
+from peercell.broker.role_tables import PROSUMER, TABLES
+from peercell.broker.settings_table import SettingsTable
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
@@ -22,7 +25,37 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 def test_a_minimal_config_leaves_the_rest_to_the_defaults(tmp_path: Path) -> None:
     cell = make_config(tmp_path).cell
     assert (cell.name, cell.grid, cell.clock.start) == ("a", "rural1", datetime(2016, 5, 28, 6))
-    assert (cell.clock.speed, cell.seed, cell.telemetry) == (60.0, 1, Telemetry())
+    assert (cell.clock.speed, cell.links, cell.peers) == (60.0, (), {})
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.key)
+def test_a_table_of_a_role_that_is_left_out_is_its_default(
+    tmp_path: Path, table: SettingsTable[Any]
+) -> None:
+    assert make_config(tmp_path).table(table, "x") == table.kind()
+
+
+def test_what_one_prosumer_wants_lies_on_top_of_what_all_want(tmp_path: Path) -> None:
+    said = make_config(
+        tmp_path,
+        """
+        [prosumer]
+        contract = false
+        [prosumer.ev]
+        flexible_share = 0.4
+        [peers."mg2.c9"]
+        contract = true
+        ev = {price_eur_per_kwh = 0.7}
+        generators = [{power_kw = 5.0, price_eur_per_kwh = 0.2}]
+        """,
+    )
+    default, usual, own = PROSUMER.kind(), said.table(PROSUMER, "x"), said.table(PROSUMER, "mg2.c9")
+    assert not usual.contract
+    assert usual.ev == structs.replace(default.ev, flexible_share=0.4)
+    assert own.contract
+    assert own.ev == structs.replace(usual.ev, price_eur_per_kwh=0.7)
+    assert [plant.power_kw for plant in own.generators] == [5.0]
+    assert own.heat_pump == usual.heat_pump == default.heat_pump
 
 
 def test_zones_are_divided_as_the_config_wants(tmp_path: Path) -> None:
@@ -51,6 +84,15 @@ def test_a_config_that_comes_along_is_valid(run: Run, path: Path) -> None:
     assert found["cell"] == found["grid"] == path.stem
 
 
+def test_the_demo_is_what_its_comments_say(run: Run) -> None:
+    (path,) = (path for path in CONFIGS if path.stem == "rural1")
+    found = json.loads(run("config", "validate", str(path), "-o", "json").out)
+    assert found["start"].startswith("2016-05-28")
+    assert found["microgrids"] == 4
+    assert found["peers"] == {"trader": 4, "prosumer": 13, "aggregator": 1, "dso": 1, "grid": 1}
+    assert found["interval_real_s"] == 5.0
+
+
 @pytest.mark.parametrize("name", shipped_names())
 def test_a_first_config_is_valid_with_and_without_its_comments(
     run: Run, tmp_path: Path, name: str
@@ -60,7 +102,7 @@ def test_a_first_config_is_valid_with_and_without_its_comments(
     path = tmp_path / "study" / "cell.toml"
     text = path.read_text()
     uncommented = re.sub(r"^# (?=\[|\w+ = )", "", text, flags=re.M)
-    assert len(re.findall(r"^\[", uncommented, re.M)) > len(re.findall(r"^\[", text, re.M))
+    assert len(re.findall(r"^\[", uncommented, re.M)) > len(re.findall(r"^\[", text, re.M)) + 2
     path.write_text(uncommented)
     assert run("config", "validate", "study/cell.toml").code == 0
 
@@ -68,7 +110,10 @@ def test_a_first_config_is_valid_with_and_without_its_comments(
 def test_the_comments_of_a_first_config_are_the_defaults(tmp_path: Path) -> None:
     text = starter(load_cell("rural1"), tmp_path)
     uncommented = re.sub(r"^# (?=\[|\w+ = )", "", text, flags=re.M)
-    assert make_config(tmp_path, head=text).cell == make_config(tmp_path, head=uncommented).cell
+    bare, full = make_config(tmp_path, head=text), make_config(tmp_path, head=uncommented)
+    assert bare.cell == full.cell
+    for table in TABLES:
+        assert bare.table(table, "x") == full.table(table, "x")
 
 
 def test_a_first_config_for_a_cell_of_ones_own(run: Run, village: Path) -> None:
@@ -118,10 +163,27 @@ MISTAKES = {
     "unknown key": Mistake(
         "speeed = 2.0\n", 'cell.toml:6: unknown key "clock.speeed" (did you mean "clock.speed"?)'
     ),
+    "unknown key of a role": Mistake(
+        "[trading]\nround = 1.0\n",
+        'cell.toml:7: unknown key "trading.round" (did you mean "trading.round_s"?)',
+    ),
+    "key that the plan fills in": Mistake(
+        '[trading]\nroster = ["a"]\n', 'cell.toml:7: unknown key "trading.roster"', "known here: "
+    ),
+    "unknown method": Mistake(
+        '[trading]\nmethod = "admm"\n',
+        'cell.toml:7: "trading.method" cannot be "admm"',
+        'expected "rce" or "relax" or "subgradient"',
+    ),
     "gate closes before trading opens": Mistake(
         "offers_due = 0.9\n",
         "cell.toml:6: trading must open before the gate closes",
         "offers_due is 0.9, closure 0.8",
+    ),
+    "no time to trade": Mistake(
+        "speed = 3600.0\n",
+        "cell.toml:6: traders have time for 3 rounds in an interval, and need 40",
+        "it takes 0.25 s of real time, in which they trade for 0.15 s with 0.05 s a round",
     ),
     "unknown cell": Mistake(
         "", "cell.toml:2: there is no cell", "it is not one of", MINIMAL.replace("rural1", "rural9")
@@ -147,6 +209,53 @@ MISTAKES = {
         '[[zones.microgrids]]\nid = "a"\nbuses = ["99"]\n',
         'cell.toml:6: there is no bus "99"',
         "",
+    ),
+    "unknown peer": Mistake(
+        '[peers."mg1.c11"]\ncontract = false\n',
+        "cell.toml:6: unknown key \"peers.'mg1.c11'\" (did you mean \"peers.'mg1.c1'\"?)",
+    ),
+    "peer without a table": Mistake(
+        '[peers."mg1.trader"]\nround_s = 1.0\n',
+        'cell.toml:6: "mg1.trader" has no table of its own',
+        "share [trading] and [wholesale]",
+    ),
+    "unknown key of a peer": Mistake(
+        '[peers."mg1.c1"]\nround_s = 1.0\n',
+        "cell.toml:7: unknown key \"peers.'mg1.c1'.round_s\"",
+    ),
+    "link to nobody": Mistake(
+        '[[links]]\nseller = "mg1.trader"\nbuyer = "mg9.trader"\n',
+        'cell.toml:8: there is no member of the market "mg9.trader"',
+        "did you mean",
+    ),
+    "link to oneself": Mistake(
+        '[[links]]\nseller = "mg1.trader"\nbuyer = "mg1.trader"\n',
+        'cell.toml:6: "mg1.trader" cannot sell to itself',
+    ),
+    "group with a stranger": Mistake(
+        '[[market_cells]]\nname = "x"\nmembers = ["mg1.trader", "mg1.c1"]\n',
+        'cell.toml:8: there is no member of the market "mg1.c1"',
+        "did you mean mg1.trader",
+    ),
+    "groups that share all their links": Mistake(
+        '[[market_cells]]\nname = "x"\nmembers = ["mg1.trader", "mg2.trader"]\n'
+        '[[market_cells]]\nname = "y"\nmembers = ["mg2.trader", "mg1.trader"]\n',
+        'cell.toml:9: the members of "y" have no link that is not in a group before it',
+    ),
+    "groups of one name": Mistake(
+        '[[market_cells]]\nname = "x"\nmembers = ["mg1.trader", "mg2.trader"]\n'
+        '[[market_cells]]\nname = "x"\nmembers = ["mg2.trader", "mg3.trader"]\n',
+        'cell.toml:10: two groups are called "x"',
+    ),
+    "wholesale that pays more than it asks": Mistake(
+        "[wholesale]\nfeed_in_eur_per_kwh = 0.5\n",
+        'cell.toml:6: this does not fit "aggregator"',
+        "it buys at 0.5 EUR/kWh and sells at 0.3",
+    ),
+    "prices of another number of intervals": Mistake(
+        "[wholesale]\nretail_eur_per_kwh = [0.3, 0.2]\n",
+        'cell.toml:6: this does not fit "aggregator"',
+        "2 prices for a market of 8 intervals",
     ),
     "not TOML": Mistake("speed =\n", "cell.toml:6: this is not TOML", "invalid value"),
 }
