@@ -51,7 +51,49 @@ def cli(session: Session, home: Path) -> None:
 
 
 cli.params.extend(common_options())
-cli.defer("ps", "peercell.broker.commands.ps:ps", "List the running cells.")
+for _name, _target, _line in (
+    ("demo", "demo:demo", "Run a cell from start to end and tell how it went."),
+    ("up", "cell:up", "Start the cell of a config, and return when all its peers are up."),
+    ("ps", "ps:ps", "List the peers of the running cells, with their state and its reason."),
+    ("status", "cell:status", "Show convergence, prices, gap, voltages and messages of a cell."),
+    ("watch", "watch:watch", "Watch a cell live: prices, gap, voltages, what is unmet."),
+    ("wait", "cell:wait", "Wait until a cell is up, converged or down."),
+    ("logs", "cell:logs", "Show the newest lines of the logs of a cell."),
+    ("down", "cell:down", "End a cell and all its processes."),
+    ("doctor", "doctor:doctor", "Check whether this machine can run a cell."),
+    ("replay", "replay:replay", "Run a peer again from its journal and compare what it does."),
+):
+    cli.defer(_name, f"peercell.broker.commands.{_target}", _line)
+
+agent = LazyGroup("agent", help="Run single peers.")
+cli.add_command(agent)
+agent.defer(
+    "run", "peercell.broker.commands.agent:run", "Run one peer of a cell in the foreground."
+)
+directory = LazyGroup("directory", help="Run the directory of a cell.")
+cli.add_command(directory)
+directory.defer(
+    "run",
+    "peercell.broker.commands.agent:directory",
+    "Run the directory of a cell in the foreground.",
+)
+
+trade = LazyGroup("trade", help="Trade stand-alone instances by the real protocol.")
+cli.add_command(trade)
+trade.defer(
+    "solve",
+    "peercell.broker.commands.trade:solve",
+    "Trade a stand-alone instance out by the real protocol.",
+)
+
+results = LazyGroup("results", help="Look at what runs have come to.")
+cli.add_command(results)
+for _name, _target, _line in (
+    ("ls", "results:ls", "List the runs whose journals are there."),
+    ("show", "results:show", "Show the intervals of a run, and what they come to."),
+    ("export", "results:export", "Write the tables of a run as CSV files."),
+):
+    results.defer(_name, f"peercell.broker.commands.{_target}", _line)
 
 grid = LazyGroup("grid", help="Look at cells of the grid and solve their power flow.")
 cli.add_command(grid)

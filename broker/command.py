@@ -131,6 +131,8 @@ def data_command(name: str, *examples: str) -> Callable[[Callable[..., Answer]],
             answer = function(*args, **options)
             say(render(answer, output))
             hint(answer.hint)
+            if answer.exit_code:
+                click.get_current_context().exit(answer.exit_code)
 
         made = command(name, *examples)(print_answer)
         made.params.insert(-len(common_options()), _output_option())

@@ -41,6 +41,7 @@ class Answer:
     columns : keys of the rows in the order of the CSV header; empty for one row that has parts.
     text : what `-o table` prints.
     hint : one line on stderr that names the next step; `-q` silences it.
+    exit_code : what the command ends with; not 0 for an answer that is bad news.
     """
 
     data: object
@@ -48,6 +49,7 @@ class Answer:
     columns: Sequence[str]
     text: str
     hint: str = ""
+    exit_code: int = 0
 
 
 def listing(things: Sequence[object], columns: Mapping[str, str], hint: str = "") -> Answer:

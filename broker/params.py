@@ -1,4 +1,4 @@
-"""What may stand behind an option: times, days, set-points, pictures.
+"""What may stand behind an option: times, days, durations, set-points, pictures.
 
 Plain functions that click calls with the text; each says what it wanted when it cannot read it.
 """
@@ -16,6 +16,8 @@ _FACTORS = {
     "var": 1e-3, "kvar": 1.0, "Mvar": 1e3,
 }  # fmt: skip
 _POWER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?) *([a-zA-Z]*)")
+_DURATION = re.compile(r"(\d+\.?\d*|\.\d+) *(ms|s|m|h|)")
+_DURATION_S = {"ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PICTURES = (".svg", ".png", ".pdf")
 
 
@@ -72,3 +74,54 @@ def picture(text: str) -> Path:
     if path.suffix.lower() not in _PICTURES:
         raise click.BadParameter(f"{text!r} must end in {', '.join(_PICTURES)}")
     return path
+
+
+def duration(text: str) -> float:
+    """Return seconds from a text such as `250ms`, `10s` or `2m`; a plain number is in seconds."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a duration; write it as 250ms, 10s or 2m")
+    return float(match[1]) * _DURATION_S[match[2]]
+
+
+def percent(text: str) -> float:
+    """Return a share of one from a text such as `30%` or `0.3`."""
+    number, sign, rest = text.strip().partition("%")
+    try:
+        share = float(number) / (100.0 if sign else 1.0)
+    except ValueError:
+        share = math.nan
+    if rest or not 0.0 <= share <= 1.0:
+        raise click.BadParameter(f"{text!r} is no share; write it as 30% or 0.3")
+    return share
+
+
+def instant(text: str) -> datetime:
+    """Return a real time, which has a zone, such as 2026-11-02T14:05:00Z."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = datetime.min
+    if found.tzinfo is None:
+        raise click.BadParameter(
+            f"{text!r} is no time with a zone; write it as 2026-11-02T14:05:00Z"
+        )
+    return found
+
+
+def endpoint(text: str) -> tuple[str, int]:
+    """Return address and port from a text such as 127.0.0.1:5600 or [::1]:5600."""
+    address, colon, port = text.strip().rpartition(":")
+    if not (address and colon and port.isdecimal() and int(port) < 65536):
+        raise click.BadParameter(f"{text!r} is no address; write it as 127.0.0.1:5600")
+    return address.strip("[]"), int(port)
+
+
+def seed(text: str) -> tuple[str, str]:
+    """Return peer and endpoint from a text such as directory=tcp://192.0.2.10:5600."""
+    peer, equals, where = text.partition("=")
+    if not (peer and equals and where.startswith("tcp://")):
+        raise click.BadParameter(
+            f"{text!r} is no peer; write it as directory=tcp://192.0.2.10:5600"
+        )
+    return peer, where

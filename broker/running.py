@@ -1,6 +1,6 @@
 """Which cells run on this machine: the locks that supervisors hold in the run folder."""
 
-import os
+import fcntl
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ class LockError(PeercellError):
 
 
 class State(StrEnum):
-    """Whether the process that holds a lock is there."""
+    """Whether a supervisor holds a lock."""
 
     RUNNING = "running"
     STALE = "stale"
@@ -56,19 +56,24 @@ def _read(path: Path) -> RunningCell:
         raise LockError(f"{path} is not a lock of a cell", str(error), f"rm {path}") from None
     return RunningCell(
         cell=path.parent.name,
-        state=State.RUNNING if is_alive(lock.pid) else State.STALE,
+        state=State.RUNNING if is_held(path) else State.STALE,
         pid=lock.pid,
         started=lock.started,
         config=lock.config,
     )
 
 
-def is_alive(pid: int) -> bool:
-    """Return whether a process with this id exists, whoever owns it."""
+def is_held(lock: Path) -> bool:
+    """Return whether a supervisor holds a lock.
+
+    What counts is the lock of the kernel, which ends with its process: the process id in the file
+    may belong to another one by now.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    return True
+    except FileNotFoundError:
+        return False
+    return False

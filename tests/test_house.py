@@ -182,7 +182,7 @@ def test_the_import_folder_holds_exactly_the_links() -> None:
         for path in (ROOT / "src/peercell").iterdir()
         if path.is_symlink()
     }
-    assert links == {name: Path("../..") / name for name in ("agents", "broker", "grid")}
+    assert links == {name: Path("../..") / name for name in ("agents", "broker", "configs", "grid")}
 
 
 def test_every_dependency_is_decided() -> None:

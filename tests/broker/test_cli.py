@@ -18,8 +18,18 @@ from peercell.agents.errors import MissingExtraError, PeercellError
 from peercell.broker.cli import cli
 from peercell.broker.command import Command, Deferred, LazyGroup, Session, command
 
-# Commands that print no data; each says in its help what it leaves behind.
-NO_DATA = {"peercell grid compile"}
+# Commands that print no data, or a stream of it; each says in its help what it leaves
+# behind.
+NO_DATA = {
+    f"peercell {name}"
+    for name in ("grid compile", "results export", "watch", "agent run", "directory run")
+}
+# Commands that need a running cell, or start one: tests/broker/test_live_cell.py runs them.
+STARTING = {f"peercell {name}" for name in ("demo", "up", "down", "watch", "replay")}
+LIVE = STARTING | {
+    f"peercell {name}"
+    for name in ("status", "wait", "logs", "ps", "results ls", "results show", "results export")
+}
 HEAVY = {
     "numpy", "pandas", "pandapower", "scipy", "cvxpy", "mesa", "starlette", "matplotlib", "rich",
     "simbench",
@@ -129,7 +139,7 @@ def _python(code: str, folder: Path, **variables: str) -> "subprocess.CompletedP
             "peercell ps --help",
         ),
         (["ps", "-o", "xml"], "Invalid value for '-o' / '--output': 'xml'", "peercell ps --help"),
-        (["ps", "cell"], "Got unexpected extra argument (cell)", "peercell ps --help"),
+        (["ps", "a", "b"], "Got unexpected extra argument (b)", "peercell ps --help"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_three_lines(
@@ -146,7 +156,7 @@ def test_wrong_usage_ends_with_2_and_three_lines(
 def test_no_command_shows_the_help_and_ends_with_2(run: Run) -> None:
     result = run()
     assert (result.code, result.out) == (2, "")
-    assert "Commands:\n  ps " in result.err
+    assert "Commands:\n  demo " in result.err
 
 
 def _broken(error: BaseException) -> click.Command:

@@ -1,37 +1,34 @@
-"""`peercell ps`: locks of cells whose processes run, or are gone."""
+"""Which cells run: locks that a supervisor holds, or left behind; and `peercell ps` of none."""
 
+import fcntl
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.broker.conftest import Run
 
+from peercell.broker.running import State, running_cells
 
-def _lock(folder: Path, pid: int) -> None:
+
+def _lock(folder: Path) -> Path:
     folder.mkdir(parents=True)
-    lock = {"pid": pid, "started": "2026-11-02T14:02:00+01:00", "config": f"{folder.name}.toml"}
-    (folder / "cell.lock").write_text(json.dumps(lock))
-
-
-def test_a_cell_is_stale_when_its_process_is_gone(run: Run, tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        gone.wait()
-    _lock(tmp_path / "run" / "old", gone.pid)
-    _lock(tmp_path / "run" / "new", os.getpid())
-    cells = json.loads(run("ps", "-o", "json").out)
-    assert [(cell["cell"], cell["state"]) for cell in cells] == [
-        ("new", "running"),
-        ("old", "stale"),
-    ]
-    assert cells[0] == {
-        "cell": "new",
-        "state": "running",
+    path = folder / "cell.lock"
+    lock = {
         "pid": os.getpid(),
         "started": "2026-11-02T14:02:00+01:00",
-        "config": "new.toml",
+        "config": f"{folder.name}.toml",
     }
+    path.write_text(json.dumps(lock))
+    return path
+
+
+def test_a_cell_is_stale_when_nobody_holds_its_lock(tmp_path: Path) -> None:
+    _lock(tmp_path / "old")
+    with _lock(tmp_path / "new").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        new, old = running_cells(tmp_path)
+    assert (new.cell, new.state, new.config) == ("new", State.RUNNING, "new.toml")
+    assert (old.cell, old.state, old.pid) == ("old", State.STALE, os.getpid())
 
 
 def test_nothing_runs(run: Run) -> None:

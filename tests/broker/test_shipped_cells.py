@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 from tests.broker.conftest import Run
-from tests.broker.test_cli import COMMANDS, NO_DATA
+from tests.broker.test_cli import COMMANDS, LIVE, NO_DATA
 
 from peercell.broker.cells import load_cell, save_cell, shipped_names
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+INSTANCE = Path(__file__).parents[1] / "reference" / "trading" / "ring4.json"
 EXAMPLES = [
     example
     for path, leaf, _ in COMMANDS
-    if path not in NO_DATA
+    if path not in NO_DATA | LIVE
     for example in getattr(leaf, "examples", ())
 ]
 
@@ -25,6 +26,7 @@ def test_the_examples_of_the_help_run(run: Run, tmp_path: Path, example: str) ->
     loaded = load_cell("rural1")
     save_cell(loaded.cell, loaded.profiles, tmp_path / "my-cell")
     shutil.copytree(CONFIGS, tmp_path / "configs")
+    shutil.copy(INSTANCE, tmp_path / "ring.json")
     result = run(*shlex.split(example)[1:])
     assert (result.code, "peercell:" in result.err) == (0, False)
 

@@ -1,0 +1,149 @@
+"""Which run a command means, how a run begins, and how it ends."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from peercell.agents.errors import PeercellError
+from peercell.broker.cell_plan import CellPlan
+from peercell.broker.clock import steady_clock
+from peercell.broker.home import CellHome
+from peercell.broker.launch import launch
+from peercell.broker.live_plan import RunNote, plan_file, run_note, supervised, write_note
+from peercell.broker.lock import CellRunsError
+from peercell.broker.operate import stop_cell, wait_until_up
+from peercell.broker.plan import PeerState
+from peercell.broker.running import RunningCell, State, is_held, running_cells
+
+UP_S, UP_PEER_S = 20.0, 0.5
+# s; a supervisor holds its lock as soon as its modules are loaded.
+LOCK_S, LOCK_POLL_S = 3.0, 0.1
+
+
+class NoCellError(PeercellError):
+    """No cell runs, or not the one that was meant."""
+
+    exit_code = 4
+
+
+class SeveralCellsError(PeercellError):
+    """Several cells run, and a command that works on one was not told which."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that is up.
+
+    Parameters
+    ----------
+    folder : of the run
+    note : what it is
+    plan : all its peers
+    states : how they are
+    took_s : s until the last of them was up
+    """
+
+    folder: Path
+    note: RunNote
+    plan: CellPlan
+    states: tuple[PeerState, ...]
+    took_s: float
+
+
+def find_cell(home: Path, name: str | None) -> RunningCell:
+    """Return the running cell of a name; without a name the only one.
+
+    Raises
+    ------
+    NoCellError : it does not run.
+    SeveralCellsError : there are several, and none is named.
+    """
+    cells = running_cells(home)
+    running = {cell.cell: cell for cell in cells if cell.state is State.RUNNING}
+    if name is not None:
+        if name in running:
+            return running[name]
+        known = ", ".join(running) or "none"
+        raise NoCellError(
+            f'cell "{name}" does not run', f"under {home}/ run: {known}", "peercell ps"
+        )
+    if not running:
+        raise NoCellError(f"no cell runs under {home}/", "", "peercell up configs/rural1.toml")
+    if len(running) > 1:
+        raise SeveralCellsError(
+            f"{len(running)} cells run, and none is named",
+            ", ".join(running),
+            f"the same command with the name of one: {next(iter(running))}",
+        )
+    return next(iter(running.values()))
+
+
+def begin(home: Path, config: Path, name: str | None, pack: int) -> Begun:
+    """Start the cell of a config and return it when all its peers are up.
+
+    Parameters
+    ----------
+    home : folder of all runs
+    config : file
+    name : of the run; None for that of the config
+    pack : peers in one process
+
+    Raises
+    ------
+    PeercellError : the config is wrong, the cell runs already, or a peer does not come up; then
+        nothing is left running.
+    """
+    clock = steady_clock()
+    begun_s = clock()
+    plan = plan_file(config, begun_s)
+    folder = (home / (name or plan.name)).resolve()
+    note = run_note(plan, config, folder, begun_s)
+    home_of_run = CellHome(folder)
+    home_of_run.prepare()
+    if is_held(home_of_run.lock):
+        # The supervisor would say the same; this way whatever fails from here on is ours to end.
+        raise CellRunsError(
+            f'cell "{folder.name}" runs already',
+            f"{home_of_run.lock} is held by its supervisor",
+            f"peercell down {folder.name}     or give this one a name: --name {folder.name}2",
+        )
+    try:
+        launch(supervised(plan, config, folder, pack))
+        write_note(note, folder)
+        states = wait_until_up(folder, UP_S + UP_PEER_S * len(plan.peers))
+    except PeercellError:
+        end(folder)
+        raise
+    except BaseException:
+        # Interrupted: the supervisor may be on its way, and would come up for nobody.
+        _await(home_of_run.lock)
+        end(folder)
+        raise
+    return Begun(folder, note, plan, states, clock() - begun_s)
+
+
+def end(folder: Path) -> bool:
+    """End a cell and return whether there was one; its peers end with its supervisor.
+
+    Raises
+    ------
+    PeercellError : its processes do not end.
+    """
+    lock = CellHome(folder).lock
+    if not lock.exists():
+        return False
+    if is_held(lock):
+        stop_cell(folder)
+    else:
+        lock.unlink(missing_ok=True)
+    return True
+
+
+def _await(lock: Path) -> None:
+    """Return when a supervisor holds its lock, or when none can be expected any more."""
+    for _ in range(int(LOCK_S / LOCK_POLL_S)):
+        if is_held(lock):
+            return
+        time.sleep(LOCK_POLL_S)

@@ -1,0 +1,75 @@
+"""`peercell agent run` and `peercell directory run`: one peer in the foreground."""
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from peercell.broker.command import Session, command, hint
+from peercell.broker.directory import directory_spec
+from peercell.broker.foreground import run_peer, spec_of
+from peercell.broker.params import endpoint, instant, seed
+
+listen_option = click.option(
+    "--listen",
+    type=endpoint,
+    default="127.0.0.1:0",
+    show_default=True,
+    help="Numeric address and port to listen at; port 0 for any that is free.",
+)
+
+
+@command(
+    "run",
+    "peercell agent run mg1.trader --config configs/rural1.toml"
+    " --seed directory=tcp://192.0.2.10:5600 --begins 2026-11-02T14:05:00Z",
+)
+@click.argument("peer", metavar="ID")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Config of the cell; the same for all its peers.",
+)
+@click.option(
+    "--begins",
+    type=instant,
+    required=True,
+    help="Real time with its zone at which the first delivery begins; the same for all peers.",
+)
+@click.option(
+    "--seed",
+    type=seed,
+    multiple=True,
+    help="A peer to turn to first, as directory=tcp://192.0.2.10:5600; may be given several times.",
+)
+@listen_option
+def run(
+    peer: str,
+    config: Path,
+    begins: datetime,
+    seed: tuple[tuple[str, str], ...],
+    listen: tuple[str, int],
+) -> None:
+    """Run one peer of a cell in the foreground.
+
+    It leaves its key, its journal and what it knows of others in the folder of the runs, below its
+    own id. Ctrl-C ends it in good order.
+    """
+    home = click.get_current_context().ensure_object(Session).home
+    spec = spec_of(config, peer, begins)
+    hint(f"{peer} ended: {run_peer(spec, home.resolve() / peer, listen, dict(seed), hint)}")
+
+
+@command("run", "peercell directory run --listen 127.0.0.1:5600")
+@listen_option
+@click.pass_obj
+def directory(session: Session, listen: tuple[str, int]) -> None:
+    """Run the directory of a cell in the foreground.
+
+    It leaves its key and what it knows of peers in the folder of the runs, below `directory`.
+    Peers that are told of it as a seed find each other; none needs it after that.
+    """
+    spec = directory_spec()
+    why = run_peer(spec, session.home.resolve() / spec.peer, listen, {}, hint)
+    hint(f"{spec.peer} ended: {why}")

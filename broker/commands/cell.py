@@ -1,0 +1,137 @@
+"""`peercell up|down|logs|status|wait`: start a cell, look at it, end it."""
+
+from pathlib import Path
+
+import click
+
+from peercell.agents.errors import PeercellError
+from peercell.broker.cell_runs import begin, end, find_cell
+from peercell.broker.clock import steady_clock
+from peercell.broker.command import Session, data_command
+from peercell.broker.home import CellHome
+from peercell.broker.live import ask_cell
+from peercell.broker.live_plan import read_note
+from peercell.broker.output import Answer, record
+from peercell.broker.params import duration
+from peercell.broker.picture import picture
+from peercell.broker.run_text import run_text
+from peercell.broker.running import running_cells
+from peercell.broker.status_text import status_text
+from peercell.broker.waiting import Condition, wait_for
+
+cell_option = click.option("--cell", help="Name of the running cell; the only one when not given.")
+
+
+@data_command("up", "peercell up configs/rural1.toml", "peercell up configs/rural1.toml --name two")
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--name", help="Name of the run, and of its folder; that of the cell when not given.")
+@click.option(
+    "--pack",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="Peers in one process; more than 1 for cells of hundreds of peers.",
+)
+@click.pass_obj
+def up(session: Session, config: Path, name: str | None, pack: int) -> Answer:
+    """Start the cell of a config, and return when all its peers are up.
+
+    It runs in the background until `peercell down`.
+    """
+    begun = begin(session.home, config, name, pack)
+    rows = {
+        "cell": begun.note.cell,
+        "peers": len(begun.states),
+        "processes": len({state.pid for state in begun.states}),
+        "took_s": begun.took_s,
+        "folder": str(begun.folder),
+    }
+    return record(rows, run_text(begun), "next: peercell watch     peercell ps     peercell down")
+
+
+@data_command("down", "peercell down", "peercell down village")
+@click.argument("cell", required=False)
+@click.pass_obj
+def down(session: Session, cell: str | None) -> Answer:
+    """End a cell and all its processes.
+
+    It is no error when it does not run.
+    """
+    cells = [each.cell for each in running_cells(session.home) if cell in (None, each.cell)]
+    if len(cells) > 1:
+        cells = [find_cell(session.home, None).cell]
+    ended = [{"cell": name} for name in cells if end(session.home.resolve() / name)]
+    what = f'cell "{cell}"' if cell else "a cell"
+    hint = "" if ended else f"nothing to do: {what} does not run under {session.home}/"
+    text = "".join(f'cell "{row["cell"]}" has ended' for row in ended)
+    return Answer(ended, ended, ("cell",), text, hint)
+
+
+@data_command("logs", "peercell logs mg1.trader", "peercell logs supervisor --lines 5")
+@click.argument("peers", nargs=-1, metavar="[PEER]...")
+@cell_option
+@click.option(
+    "--lines",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Newest lines of each log.",
+)
+@click.pass_obj
+def logs(session: Session, peers: tuple[str, ...], cell: str | None, lines: int) -> Answer:
+    """Show the newest lines of the logs of a cell.
+
+    Of the peers that are named, or of all that said anything.
+    """
+    name = cell or find_cell(session.home, None).cell
+    home = CellHome(session.home.resolve() / name)
+    if not home.folder.is_dir():
+        raise PeercellError(f'there is no run "{name}" under {session.home}/', "", "peercell ps")
+    known = {path.stem: path for path in sorted(home.folder.glob("*.log"))}
+    for peer in peers:
+        if peer not in known:
+            raise PeercellError(
+                f'there is no log of "{peer}" in {home.folder}',
+                f"there are {', '.join(known)}",
+                "with --pack, peers share the log of the first one of their process",
+            )
+    rows = [
+        {"peer": peer, "line": line}
+        for peer in peers or known
+        for line in known[peer].read_text("utf-8", "replace").splitlines()[-lines:]
+    ]
+    width = max((len(row["peer"]) for row in rows), default=0)
+    text = "\n".join(f"{row['peer']:<{width}} | {row['line']}" for row in rows)
+    return Answer(rows, rows, ("peer", "line"), text, "" if rows else "nothing was logged")
+
+
+@data_command("status", "peercell status", "peercell status village -o json")
+@click.argument("cell", required=False)
+@click.pass_obj
+def status(session: Session, cell: str | None) -> Answer:
+    """Show convergence, prices, gap, voltages and messages of a cell."""
+    folder = session.home.resolve() / find_cell(session.home, cell).cell
+    note = read_note(folder)
+    seen = picture(note, ask_cell(folder, note, messages=True), steady_clock()())
+    return record(seen, status_text(seen))
+
+
+@data_command("wait", "peercell wait converged --timeout 60s", "peercell wait down --cell village")
+@click.argument("condition", type=click.Choice(Condition, case_sensitive=False))
+@cell_option
+@click.option(
+    "--timeout",
+    type=duration,
+    default="60s",
+    show_default=True,
+    help="How long to wait, such as 250ms, 10s or 2m.",
+)
+@click.pass_obj
+def wait(session: Session, condition: Condition, cell: str | None, timeout: float) -> Answer:
+    """Wait until a cell is up, converged or down.
+
+    A cell that is not there yet is waited for. Ends with 5 when the time is over, and says what is
+    unmet.
+    """
+    waited = wait_for(session.home, cell, condition, timeout)
+    return record(waited, f"{waited.condition} after {waited.took_s:.1f} s")

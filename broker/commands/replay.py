@@ -1,0 +1,40 @@
+"""`peercell replay`: whether a peer, told again what it was told, does again what it did."""
+
+from pathlib import Path
+
+import click
+
+from peercell.broker.command import data_command
+from peercell.broker.output import Answer, builtins
+from peercell.broker.replay import replay_peer
+
+
+@data_command("replay", "peercell replay run/rural1/mg2.trader.journal")
+@click.argument("journal", type=click.Path(path_type=Path, dir_okay=False))
+def replay(journal: Path) -> Answer:
+    """Run a peer again from its journal and compare what it does.
+
+    Ends with 1 when a step came out differently, and shows the first one.
+    """
+    found = replay_peer(journal)
+    difference = found.difference
+    row = {
+        "peer": found.peer,
+        "runs": found.runs,
+        "steps": found.steps,
+        "failures": found.failures,
+        "torn_bytes": found.torn_bytes,
+        "same": difference is None,
+        "difference": None if difference is None else builtins(difference),
+    }
+    text = f"{found.peer}: {found.steps} steps in {found.runs} runs"
+    if difference is None:
+        text += f", all as recorded, {found.failures} of them failures"
+    else:
+        text += (
+            f"; step {difference.step} came out differently\n"
+            f"  event     {difference.event}\n"
+            f"  recorded  {difference.recorded}\n"
+            f"  repeated  {difference.repeated}"
+        )
+    return Answer(row, [row], (), text, exit_code=0 if difference is None else 1)

@@ -1,0 +1,131 @@
+"""From a config to the processes that a supervisor runs, and the note that says what the run is."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from peercell import __version__
+from peercell.agents.errors import PeercellError
+from peercell.agents.trading.calendar import MarketCalendar
+from peercell.broker.cell_plan import CellPlan, plan_cell
+from peercell.broker.config import load_grid, read_config
+from peercell.broker.home import replace_file
+from peercell.broker.plan import Plan
+from peercell.broker.roles import CELL_MESSAGES, peer_spec
+
+# s; what a fork server loads before the first peer starts, and what each peer takes to start. A
+# peer that comes later than planned joins the market late, so this is generous.
+START_S, START_PEER_S = 2.5, 0.05
+
+
+class RunNote(Struct, frozen=True, kw_only=True):
+    """What a run is, for who looks at its folder.
+
+    Parameters
+    ----------
+    cell : name
+    config : path of the file, absolute
+    version : of peercell
+    seed : of the config
+    begun_s : s, Unix time before the first process was started; what a journal holds from an
+        earlier time belongs to an earlier run
+    calendar : of the market
+    roles : role of each peer, in the order of the plan
+    """
+
+    cell: str
+    config: str
+    version: str
+    seed: int
+    begun_s: float
+    calendar: MarketCalendar
+    roles: dict[str, str]
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Peers that settle: the traders and the aggregator."""
+        return tuple(p for p, role in self.roles.items() if role in {"trader", "aggregator"})
+
+
+def plan_file(path: Path, now_s: float) -> CellPlan:
+    """Return the plan of a config whose cell starts now.
+
+    The market opens one interval after its peers are there: that is when the first one is traded.
+
+    Raises
+    ------
+    ConfigError : see `read_config` and `plan_cell`.
+    OSError : the file cannot be read.
+    """
+    config = read_config(path)
+    loaded = load_grid(config)
+    interval_s = config.cell.clock.interval_s / config.cell.clock.speed
+    plan = plan_cell(config, loaded, now_s)
+    lead_s = START_S + START_PEER_S * len(plan.peers)
+    return plan_cell(config, loaded, now_s + lead_s + interval_s)
+
+
+def supervised(plan: CellPlan, config: Path, folder: Path, pack: int) -> Plan:
+    """Return a plan as a supervisor wants it.
+
+    Parameters
+    ----------
+    plan : of the cell
+    config : where it came from, for people
+    folder : of the run
+    pack : peers in one process
+    """
+    specs = (
+        peer_spec(peer.id, peer.role, peer.settings, plan.seed + place)
+        for place, peer in enumerate(plan.peers)
+    )
+    return Plan(
+        cell=folder.name,
+        folder=str(folder),
+        config=str(config),
+        peers=tuple(specs),
+        unions=(CELL_MESSAGES,),
+        pack=pack,
+    )
+
+
+def run_note(plan: CellPlan, config: Path, folder: Path, now_s: float) -> RunNote:
+    """Return what to note of a run that begins now."""
+    return RunNote(
+        cell=folder.name,
+        config=str(config.resolve()),
+        version=__version__,
+        seed=plan.seed,
+        begun_s=now_s,
+        calendar=plan.calendar,
+        roles={peer.id: peer.role for peer in plan.peers},
+    )
+
+
+def note_path(folder: Path) -> Path:
+    """Return where the note of a run lies."""
+    return folder / "run.json"
+
+
+def write_note(note: RunNote, folder: Path) -> None:
+    """Write the note of a run into its folder, which is there."""
+    replace_file(note_path(folder), msgspec.json.format(msgspec.json.encode(note)) + b"\n")
+
+
+def read_note(folder: Path) -> RunNote:
+    """Return the note of a run.
+
+    Raises
+    ------
+    PeercellError : there is none, or it is not what `peercell up` writes.
+    """
+    path = note_path(folder)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunNote)
+    except FileNotFoundError:
+        raise PeercellError(
+            f'"{folder.name}" was not started by `peercell up`', f"{path} is missing"
+        ) from None
+    except msgspec.MsgspecError as error:
+        raise PeercellError(f"{path} is no note of a run", str(error)) from None

@@ -1,0 +1,224 @@
+"""What a run has come to, read from the journals of its peers: running, ended or killed."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cached_property
+from math import fsum
+from pathlib import Path
+
+from msgspec import Struct
+
+from peercell.agents.dso_messages import CellObserved
+from peercell.agents.messages import Message
+from peercell.agents.trading.contract_messages import Delivery, Fallback, Settlement, Unsettled
+from peercell.broker.home import CellHome
+from peercell.broker.live_plan import RunNote
+from peercell.broker.picture import settled
+from peercell.broker.recorded import facts
+
+_Fact = Settlement | Delivery | CellObserved | Fallback | Unsettled
+
+
+class IntervalRow(Struct, frozen=True, kw_only=True):
+    """One interval of a run, as all its members settled it and the grid took it.
+
+    Parameters
+    ----------
+    interval, at : its number, and the simulated local time at which its delivery began
+    settled : by how many members; all of them make a plan
+    certified : whether all of them agreed in time that the plan is good, and confirmed it
+    rounds : until the last member knew
+    price_eur_per_kwh_min, price_eur_per_kwh_max : over the members
+    traded_kwh, unserved_kwh : over the links, and not served to anybody
+    cost_eur, gap_eur, saving_eur : see `picture.Settled`
+    v_min_pu, v_max_pu, losses_kw, violations : near the end of its delivery; None where the DSO
+        did not see it
+    deviation_kwh_max : of a prosumer from its plan; None where none was measured
+    """
+
+    interval: int
+    at: datetime
+    settled: int
+    certified: bool
+    rounds: int
+    price_eur_per_kwh_min: float
+    price_eur_per_kwh_max: float
+    traded_kwh: float
+    unserved_kwh: float
+    cost_eur: float
+    gap_eur: float
+    saving_eur: float
+    v_min_pu: float | None
+    v_max_pu: float | None
+    losses_kw: float | None
+    violations: int | None
+    deviation_kwh_max: float | None
+
+
+class SettlementRow(Struct, frozen=True, kw_only=True):
+    """What a member settled in an interval; `payment_eur` is what it pays minus what it gets."""
+
+    interval: int
+    at: datetime
+    member: str
+    certified: bool
+    rounds: int
+    price_eur_per_kwh: float
+    load_kwh: float
+    generation_kwh: float
+    unserved_kwh: float
+    spilled_kwh: float
+    cost_eur: float
+    payment_eur: float
+    gap_eur: float
+    standalone_eur: float
+    saving_eur: float
+
+
+class TradeRow(Struct, frozen=True, kw_only=True):
+    """Energy that a member sold to another, as the seller wrote it down."""
+
+    interval: int
+    at: datetime
+    seller: str
+    buyer: str
+    kwh: float
+
+
+class DeliveryRow(Struct, frozen=True, kw_only=True):
+    """What a prosumer planned to feed in, and what was measured; None when nothing was."""
+
+    interval: int
+    at: datetime
+    prosumer: str
+    scheduled: bool
+    planned_kwh: float
+    measured_kwh: float | None
+    deviation_kwh: float | None
+
+
+class Run:
+    """The facts that the peers of a run have recorded, each peer's newest for each interval.
+
+    Parameters
+    ----------
+    folder : of the run
+    note : what the run is
+
+    Raises
+    ------
+    JournalError : a journal cannot be read.
+    """
+
+    def __init__(self, folder: Path, note: RunNote) -> None:
+        self.note = note
+        self.settlements: dict[tuple[int, str], Settlement] = {}
+        self.deliveries: dict[tuple[int, str], Delivery] = {}
+        self.observed: dict[int, CellObserved] = {}
+        self.fallbacks: set[tuple[int, str]] = set()
+        self.unsettled: set[tuple[int, str]] = set()
+        home = CellHome(folder)
+        for peer in note.roles:
+            path = home.journal(peer)
+            if path.exists():
+                for fact in facts(path, _Fact, since_s=note.begun_s):
+                    self._take(peer, fact)
+
+    def _take(self, peer: str, fact: Message) -> None:
+        match fact:
+            case Settlement(interval=interval):
+                self.settlements[interval, peer] = fact
+            case Delivery(interval=interval):
+                self.deliveries[interval, peer] = fact
+            case CellObserved(interval=interval):
+                self.observed[interval] = fact
+            case Fallback(interval=interval):
+                self.fallbacks.add((interval, peer))
+            case Unsettled(interval=interval):
+                self.unsettled.add((interval, peer))
+
+    @cached_property
+    def intervals(self) -> tuple[IntervalRow, ...]:
+        """The intervals that anybody has settled."""
+        numbers = sorted({interval for interval, _ in self.settlements})
+        return tuple(self._interval(number) for number in numbers)
+
+    def _interval(self, number: int) -> IntervalRow:
+        parts = [
+            (member, self.settlements[number, member])
+            for member in self.note.members
+            if (number, member) in self.settlements
+        ]
+        whole = settled(self.note, parts)
+        plans = [settlement.plan for _, settlement in parts]
+        seen = self.observed.get(number)
+        reading = None if seen is None else seen.reading
+        deviations = [
+            abs(delivery.deviation_kwh)
+            for (interval, _), delivery in self.deliveries.items()
+            if interval == number and delivery.deviation_kwh is not None
+        ]
+        return IntervalRow(
+            interval=number,
+            at=whole.at,
+            settled=len(parts),
+            certified=len(parts) == len(self.note.members)
+            and all(p.certified and not p.disputes and not p.unconfirmed for p in plans),
+            rounds=max(plan.round for plan in plans),
+            price_eur_per_kwh_min=whole.price_eur_per_kwh_min,
+            price_eur_per_kwh_max=whole.price_eur_per_kwh_max,
+            traded_kwh=whole.traded_kwh,
+            unserved_kwh=whole.unserved_kwh,
+            cost_eur=whole.cost_eur,
+            gap_eur=whole.gap_eur,
+            saving_eur=whole.saving_eur,
+            v_min_pu=None if reading is None else reading.v_min_pu,
+            v_max_pu=None if reading is None else reading.v_max_pu,
+            losses_kw=None if reading is None else reading.losses_kw,
+            violations=None if reading is None else len(reading.violations),
+            deviation_kwh_max=max(deviations, default=None),
+        )
+
+    def settlement_rows(self) -> Iterator[SettlementRow]:
+        """Yield what each member settled."""
+        for (interval, member), fact in sorted(self.settlements.items(), key=lambda item: item[0]):
+            plan = fact.plan
+            yield SettlementRow(
+                interval=interval,
+                at=fact.at,
+                member=member,
+                certified=plan.certified,
+                rounds=plan.round,
+                price_eur_per_kwh=plan.price_eur_per_kwh[0],
+                load_kwh=fsum(fact.load_kwh),
+                generation_kwh=fsum(plan.generation_kwh),
+                unserved_kwh=fsum(plan.unserved_kwh),
+                spilled_kwh=fsum(plan.spilled_kwh),
+                cost_eur=plan.cost_eur,
+                payment_eur=plan.payment_eur,
+                gap_eur=plan.gap_eur,
+                standalone_eur=plan.standalone_eur,
+                saving_eur=fact.saving_eur,
+            )
+
+    def trade_rows(self) -> Iterator[TradeRow]:
+        """Yield who sold how much to whom."""
+        for (interval, member), fact in sorted(self.settlements.items(), key=lambda item: item[0]):
+            for trade in fact.plan.trades:
+                if (kwh := fsum(trade.sold_kwh)) > 0.0:
+                    yield TradeRow(
+                        interval=interval, at=fact.at, seller=member, buyer=trade.peer, kwh=kwh
+                    )
+
+    def delivery_rows(self) -> Iterator[DeliveryRow]:
+        """Yield what each prosumer planned and delivered."""
+        for (interval, peer), fact in sorted(self.deliveries.items(), key=lambda item: item[0]):
+            yield DeliveryRow(
+                interval=interval,
+                at=self.note.calendar.at(interval),
+                prosumer=peer,
+                scheduled=fact.scheduled,
+                planned_kwh=fact.planned_kwh,
+                measured_kwh=fact.measured_kwh,
+                deviation_kwh=fact.deviation_kwh,
+            )

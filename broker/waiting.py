@@ -1,0 +1,89 @@
+"""How long until a cell is up, converged or down, and what is unmet when it takes too long."""
+
+import time
+from enum import StrEnum
+from pathlib import Path
+
+from msgspec import Struct
+
+from peercell.agents.errors import PeercellError
+from peercell.broker.cell_runs import NoCellError, find_cell
+from peercell.broker.clock import steady_clock
+from peercell.broker.control import UnreachableError
+from peercell.broker.crew import State
+from peercell.broker.live import ask_cell
+from peercell.broker.live_plan import note_path, read_note
+from peercell.broker.operate import peer_states
+from peercell.broker.picture import picture
+
+POLL_S = 0.1
+NAMED_MAX = 4
+
+
+class Condition(StrEnum):
+    """What to wait for."""
+
+    UP = "up"
+    CONVERGED = "converged"
+    DOWN = "down"
+
+
+class Waited(Struct, frozen=True):
+    """What was waited for, and how long it took in s."""
+
+    condition: Condition
+    took_s: float
+
+
+class UnmetError(PeercellError):
+    """The time is over and the condition is not met."""
+
+    exit_code = 5
+
+
+def wait_for(home: Path, name: str | None, condition: Condition, timeout_s: float) -> Waited:
+    """Return when a cell meets a condition.
+
+    Parameters
+    ----------
+    home : folder of all runs
+    name : of the run; None for the only one
+    condition : what to wait for
+    timeout_s : s
+
+    Raises
+    ------
+    UnmetError : the time is over; says what is unmet.
+    """
+    begun_s = time.monotonic()
+    while unmet := _unmet(home, name, condition):
+        if time.monotonic() - begun_s > timeout_s:
+            more = f"; {len(unmet) - NAMED_MAX} more" if len(unmet) > NAMED_MAX else ""
+            raise UnmetError(
+                f"the cell is not {condition} after {timeout_s:g} s",
+                "; ".join(unmet[:NAMED_MAX]) + more,
+                "peercell status     peercell ps     or a longer --timeout",
+            )
+        time.sleep(POLL_S)
+    return Waited(condition, time.monotonic() - begun_s)
+
+
+def _unmet(home: Path, name: str | None, condition: Condition) -> tuple[str, ...]:
+    """Return what keeps a cell from a condition; nothing when it is met."""
+    try:
+        cell = find_cell(home, name)
+    except NoCellError as error:
+        return () if condition is Condition.DOWN else (error.what,)
+    if condition is Condition.DOWN:
+        return (f"its supervisor runs as process {cell.pid}",)
+    folder = home.resolve() / cell.cell
+    if not note_path(folder).exists():
+        return ("it is being started",)
+    try:
+        if condition is Condition.UP:
+            states = peer_states(folder)
+            return tuple(f"{s.peer} is {s.state}" for s in states if s.state is not State.UP)
+        note = read_note(folder)
+        return picture(note, ask_cell(folder, note), steady_clock()()).unmet
+    except UnreachableError as error:
+        return (error.what,)

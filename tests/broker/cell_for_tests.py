@@ -1,0 +1,103 @@
+"""What the peers of a small cell could have answered, to be changed where a test wants it."""
+
+from datetime import datetime
+
+from peercell.agents.trading.calendar import MarketCalendar, MarketPhase
+from peercell.agents.trading.contract_messages import MarketStatus, Settlement
+from peercell.agents.trading.messages import LinkTrade, TraderSettled
+from peercell.broker.control import HostStatus
+from peercell.broker.crew import State
+from peercell.broker.live import Told
+from peercell.broker.live_plan import RunNote
+from peercell.broker.plan import PeerState
+
+CALENDAR = MarketCalendar(
+    origin_s=1000.0, at_first=datetime(2016, 5, 28, 6), intervals=4, interval_s=10.0
+)
+NOTE = RunNote(
+    cell="two",
+    config="/two.toml",
+    version="0",
+    seed=1,
+    begun_s=900.0,
+    calendar=CALENDAR,
+    roles={"mg1.trader": "trader", "aggregator": "aggregator", "dso": "dso"},
+)
+# Interval 1 is delivered, 2 is traded.
+NOW_S = 1012.0
+
+
+def state(peer: str, now: State = State.UP, reason: str = "", restarts: int = 0) -> PeerState:
+    """Return a process as its supervisor sees it."""
+    return PeerState(peer, "any", now, reason, 1000.0, 7, restarts, 1, "tcp://", f"ipc://{peer}")
+
+
+STATES = tuple(state(peer) for peer in NOTE.roles)
+
+
+def settlement(interval: int, peer: str, *, certified: bool = True) -> Settlement:
+    """Return what a member settled: 2 kWh sold to a peer at 0.2 EUR/kWh."""
+    plan = TraderSettled(
+        epoch=interval + 1,
+        attempt=1,
+        round=7,
+        certified=certified,
+        price_eur_per_kwh=(0.2,),
+        generation_kwh=(3.0,),
+        unserved_kwh=(0.0,),
+        spilled_kwh=(0.0,),
+        trades=(LinkTrade(peer, (2.0,), (0.0,)),),
+        cost_eur=1.5,
+        payment_eur=-0.4,
+        gap_eur=3e-6,
+        standalone_eur=2.0,
+        disputes=(),
+        unconfirmed=(),
+    )
+    at = CALENDAR.at(interval)
+    return Settlement(interval, at, plan, (1.0,), (), (), 0.9)
+
+
+def status(last: Settlement | None) -> MarketStatus:
+    """Return the status of a member that trades interval 2."""
+    return MarketStatus(
+        interval=2,
+        phase=MarketPhase.OFFERS,
+        rounds=3,
+        price_eur_per_kwh=(0.25,),
+        converged=False,
+        last=last,
+        settled=2,
+        saving_eur=1.1,
+    )
+
+
+MARKET = {
+    "mg1.trader": status(settlement(1, "aggregator")),
+    "aggregator": status(settlement(1, "mg1.trader")),
+}
+
+
+def host(peer: str, *, sent: int, applied: int, bad: int = 0) -> HostStatus:
+    """Return the counts of a peer."""
+    return HostStatus(
+        peer=peer,
+        incarnation=1,
+        uptime_s=1.0,
+        handed=sent + 1,
+        sent=sent,
+        waiting=0,
+        unsent={"no-route": 1},
+        applied=applied,
+        refused={"duplicate": bad} if bad else {},
+        missing=0,
+        unattributed={},
+        links=1,
+        timers=1,
+        late_p50_s=0.0,
+        late_p99_s=0.0,
+        late_max_s=0.0,
+    )
+
+
+TOLD = Told(STATES, MARKET, None)

@@ -1,0 +1,130 @@
+"""What the answers of all peers come to: when a cell is converged, and what it lacks otherwise."""
+
+import json
+from dataclasses import replace
+from io import StringIO
+from math import isclose
+
+import pytest
+from rich.console import Console
+from tests.broker.cell_for_tests import (
+    MARKET,
+    NOTE,
+    NOW_S,
+    STATES,
+    TOLD,
+    host,
+    settlement,
+    state,
+    status,
+)
+
+from peercell.broker.crew import State
+from peercell.broker.live import Told
+from peercell.broker.picture import picture
+from peercell.broker.status_text import status_text
+from peercell.broker.watch import Screen, json_line, sparkline
+
+OTHER = MARKET["aggregator"]
+
+
+def test_a_cell_whose_members_have_settled_what_is_delivered_is_converged() -> None:
+    seen = picture(NOTE, TOLD, NOW_S)
+    assert seen.converged
+    assert (seen.delivered, seen.traded, seen.intervals) == (1, 2, 4)
+    settled = seen.settled
+    assert settled is not None
+    assert (settled.interval, settled.cost_eur, settled.gap_eur) == (1, 3.0, 6e-6)
+    assert isclose(settled.relative_gap, 2e-6)
+    # Both ends write a trade down; the aggregator's saving is no microgrid's.
+    assert (settled.traded_kwh, settled.saving_eur) == (2.0, 0.9)
+    assert seen.totals.saving_eur == 1.1
+    assert "converged\n" in status_text(seen)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (
+            replace(TOLD, states=(state("mg1.trader", State.FAILED, "exit code 1"), *STATES[1:])),
+            "mg1.trader is failed: exit code 1",
+        ),
+        (replace(TOLD, market={"aggregator": OTHER}), "mg1.trader does not answer"),
+        (
+            replace(TOLD, market={"mg1.trader": status(None), "aggregator": OTHER}),
+            "mg1.trader has settled nothing yet, it is in round 3",
+        ),
+        (
+            replace(
+                TOLD,
+                market={"mg1.trader": status(settlement(0, "aggregator")), "aggregator": OTHER},
+            ),
+            "mg1.trader has settled interval 0, 1 is delivered",
+        ),
+        (
+            replace(
+                TOLD,
+                market={
+                    "mg1.trader": status(settlement(1, "aggregator", certified=False)),
+                    "aggregator": OTHER,
+                },
+            ),
+            "mg1.trader settled interval 1 when the gate closed,"
+            " with a gap of 3e-06 EUR of its own",
+        ),
+    ],
+)
+def test_what_is_unmet_is_named(told: Told, reason: str) -> None:
+    seen = picture(NOTE, told, NOW_S)
+    assert not seen.converged
+    assert seen.unmet == (reason,)
+    assert reason in status_text(seen)
+
+
+def test_after_the_last_interval_its_settlement_counts() -> None:
+    seen = picture(NOTE, TOLD, NOW_S + 100.0)
+    assert seen.unmet == tuple(
+        f"{member} has settled interval 1, 3 is delivered" for member in NOTE.members
+    )
+
+
+def test_messages_add_up() -> None:
+    peers = list(NOTE.roles)
+    hosts = {peer: host(peer, sent=10, applied=8, bad=1) for peer in peers}
+    later = {peer: host(peer, sent=12, applied=10, bad=1) for peer in peers}
+    seen = picture(NOTE, replace(TOLD, hosts=hosts, later=later), NOW_S).messages
+    assert seen is not None
+    assert (seen.sent, seen.applied, seen.dropped) == (36, 24, {"duplicate": 3})
+    assert seen.in_flight == 36 - 24 - 3
+    assert seen.handed == seen.sent + sum(seen.unsent.values()) + seen.waiting
+
+
+def test_counts_that_ended_with_a_process_are_not_made_up() -> None:
+    hosts = {peer: host(peer, sent=10, applied=12) for peer in NOTE.roles}
+    states = (state("mg1.trader", restarts=1), *STATES[1:])
+    told = replace(TOLD, states=states, hosts=hosts, later=hosts)
+    seen = picture(NOTE, told, NOW_S)
+    assert seen.messages is not None
+    assert seen.messages.in_flight is None
+    assert "unknown after a restart in flight" in status_text(seen)
+
+
+def test_the_live_view_draws_what_the_picture_says() -> None:
+    seen = picture(NOTE, TOLD, NOW_S)
+    console = Console(width=120, file=StringIO(), force_terminal=False)
+    screen = Screen(console)
+    screen.draw(seen)
+    with console.capture() as drawn:
+        console.print(screen.draw(seen))
+    lines = drawn.get().splitlines()
+    assert lines[0].split() == ["cell", '"two"', "converged"]
+    (member,) = (line.split() for line in lines if line.startswith("mg1.trader"))
+    assert member == ["mg1.trader", "1", "3", "0.2000", "2.000", "0.900", "3.0e-06", "▁▁"]
+    assert json.loads(json_line(seen))["converged"] is True
+
+
+@pytest.mark.parametrize(
+    ("values", "drawn"), [([], ""), ([1.0], "▁"), ([0.0, 0.5, 1.0], "▁▅█"), ([3.0, 1.0], "█▁")]
+)
+def test_sparklines(values: list[float], drawn: str) -> None:
+    assert sparkline(values) == drawn
