@@ -71,7 +71,7 @@ def test_the_wheel_holds_every_file_of_the_code_once(wheel: Path, checkout: Path
     assert len(packed) == len(set(packed))
     expected = {
         f"peercell/{path.relative_to(checkout).as_posix()}"
-        for folder in ("agents", "broker", "grid")
+        for folder in ("agents", "broker", "configs", "grid")
         for path in (checkout / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
