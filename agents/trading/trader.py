@@ -50,6 +50,8 @@ from peercell.agents.trading.settling import Recollection, Settling
 from peercell.agents.trading.subgradient import PriceAdjustment
 
 ROUND, GATE = "round", "gate"
+# Rounds in which traders that came back together talk to each other alone.
+SHY_ROUNDS = 5
 # Sessions are host times in this part of a second.
 SESSIONS_PER_S = 1e6
 
@@ -85,6 +87,8 @@ class MicrogridTrader:
         self._settling: Settling | None = None
         self._recollection = Recollection(self._links)
         self._gate: Gate | None = None
+        self._established: set[str] = set()
+        self._shy_rounds = 0
         self._closed_round = 0
 
     @property
@@ -182,10 +186,9 @@ class MicrogridTrader:
             return []
         self._sessions[sender] = message.session
         restarted = known is not None and message.session > known
-        if restarted:
-            self._pricing.forget(sender)
-            if self.phase is Phase.TRADING:
-                self._closing.restarted(sender)
+        if restarted and self.phase is Phase.TRADING:
+            # Its last offer stays in force until it has a new one; its frozen price does not.
+            self._closing.restarted(sender)
         if not isinstance(message, Hello):
             return self._pricing.hear(sender, message)
         if self.phase is Phase.LISTENING:
@@ -259,11 +262,28 @@ class MicrogridTrader:
             return [Send(peer, hello) for peer in sorted(missing)]
         self.phase = Phase.TRADING
         self._closing.join_late()
+        self._established = self._neighbours & self._pricing.heard.keys()
+        self._shy_rounds = SHY_ROUNDS if self._established != self._neighbours else 0
         return self._trade()
+
+    def _quotes(self) -> list[Send]:
+        """Return the quotes of this round.
+
+        Neighbours who came back together have lost their lines to each other. They find them again
+        between themselves, while those who kept theirs go on with the last offers.
+        """
+        sends = self._pricing.look(self.epoch)
+        if not self._shy_rounds:
+            return sends
+        self._shy_rounds -= 1
+        if self._shy_rounds == 0:
+            late = [send for peer in self._established for send in self._pricing.tell(peer)]
+            return [*(send for send in sends if send.to not in self._established), *late]
+        return [send for send in sends if send.to not in self._established]
 
     def _trade(self) -> list[Action]:
         before = self._pricing.prices
-        actions: list[Action] = list(self._pricing.look(self.epoch))
+        actions: list[Action] = [*self._quotes()]
         prices = self._pricing.prices
         if prices != before:
             actions.append(Record(PriceMoved(self.epoch, self.rounds, prices)))
