@@ -91,9 +91,11 @@ def test_nobody_there_is_an_error_with_its_own_exit_code() -> None:
 def test_a_question_can_be_broken_off() -> None:
     """Ctrl-C while nobody answers: the process ends, whatever the sockets were about to do."""
     code = """if True:
-        import sys
+        import signal, sys
         from peercell.broker.control import HostMessage, StatusQuery, ask
         from peercell.broker.wire import Codec
+        # A shell's background jobs are started with SIGINT ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         print("asking", flush=True)
         ask(sys.argv[1], "a", StatusQuery(), Codec(HostMessage), 30.0)
     """
