@@ -21,6 +21,7 @@ from peercell import __version__
 from peercell.agents.errors import PeercellError
 from peercell.broker.command import LazyGroup, Session, common_options
 from peercell.broker.output import colour, explain, note
+from peercell.broker.solver_threads import use_one_solver_thread
 
 INTERRUPTED = 130
 
@@ -120,6 +121,7 @@ for _name, _line in (
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code; `args` defaults to those of the process."""
+    use_one_solver_thread()
     session = Session()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

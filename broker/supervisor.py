@@ -5,7 +5,6 @@ because the supervisor keeps every listening socket open while its process is aw
 """
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from peercell.broker.plan import (
 )
 from peercell.broker.signals import StopSignals
 from peercell.broker.sockets import Socket, bind, endpoint_of, listen, make
+from peercell.broker.solver_threads import use_one_solver_thread
 from peercell.broker.starter import ForkServer, Spawner, Starter, StarterError
 from peercell.broker.timers import Timers
 from peercell.broker.worker import Worker
@@ -222,9 +222,7 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
 
 def _new_starter(plan: Plan) -> Starter:
     """Return how processes are started: from a fork server, or anew where there is none."""
-    # A solver thread for each of hundreds of processes would only keep them from their turns.
-    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+    use_one_solver_thread()
     if sys.platform != "linux":
         return Spawner()
     named = [*plan.unions, *(spec.factory for spec in plan.peers)]

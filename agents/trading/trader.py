@@ -277,7 +277,7 @@ class MicrogridTrader:
             return sends
         self._shy_rounds -= 1
         if self._shy_rounds == 0:
-            late = [send for peer in self._established for send in self._pricing.tell(peer)]
+            late = [send for peer in sorted(self._established) for send in self._pricing.tell(peer)]
             return [*(send for send in sends if send.to not in self._established), *late]
         return [send for send in sends if send.to not in self._established]
 
