@@ -40,3 +40,7 @@ class CollapseError(PeercellError):
 
 class CompileError(PeercellError):
     """A foreign network that cannot become a cell file."""
+
+
+class ControlCaseError(PeercellError):
+    """A case of voltage control that cannot be read or contradicts itself or its cell."""

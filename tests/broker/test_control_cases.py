@@ -1,0 +1,53 @@
+"""The reference cases of voltage control are what their README says, and are read from anywhere."""
+
+from pathlib import Path
+
+import pytest
+from tests.reference.control.make import over_voltage
+
+from peercell.broker.control_cases import load_control_case, read_case, save_case
+from peercell.grid.controlled_feeder import ControlledFeeder
+from peercell.grid.errors import ControlCaseError, UnknownCellError
+
+FOLDER = Path(__file__).parent.parent / "reference" / "control"
+
+# Found by another program (pandapower's admittance matrix, a power flow of its own) from SimBench's
+# and pandapower's tables.
+HIGHEST_PU = {
+    "rural1-ov": 1.12994,
+    "rural2-ov": 1.12306,
+    "rural3-ov": 1.12745,
+    "semiurb4-ov": 1.09978,
+    "cigre-lv-ov": 1.07693,
+    "case33-ov": 1.09978,
+}
+
+
+@pytest.mark.parametrize("name", HIGHEST_PU)
+def test_a_case_starts_at_the_voltage_that_is_known_of_it(name: str) -> None:
+    feeder = ControlledFeeder(load_control_case(FOLDER / f"{name}.json"))
+    found = feeder.solve(*feeder.uncontrolled)
+    assert float(found.v_pu.max()) == pytest.approx(HIGHEST_PU[name], abs=6e-6)
+
+
+def test_the_congested_transformer_carries_204_percent() -> None:
+    feeder = ControlledFeeder(load_control_case(FOLDER / "rural1-congestion.json"))
+    found = feeder.solve(*feeder.uncontrolled)
+    assert found.loading_percent == pytest.approx([204.0], abs=0.05)
+
+
+def test_the_files_are_those_that_make_writes(tmp_path: Path) -> None:
+    for name, case in over_voltage():
+        save_case(case, tmp_path / "case.json")
+        assert read_case(tmp_path / "case.json") == case
+        assert (tmp_path / "case.json").read_bytes() == (FOLDER / f"{name}.json").read_bytes()
+
+
+def test_a_missing_file_or_cell_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "case.json"
+    with pytest.raises(ControlCaseError, match=r"case\.json"):
+        load_control_case(path)
+    for cell in ("nowhere", "./nowhere"):
+        path.write_text(f'{{"cell": "{cell}", "devices": [{{"id": "a", "bus": "1"}}]}}')
+        with pytest.raises(UnknownCellError, match="nowhere"):
+            load_control_case(path)
