@@ -8,8 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import permutations
 
-import numpy as np
-
 from peercell.agents.trading.links import Link
 from peercell.agents.trading.settings import MarketCell
 from peercell.agents.units import UNLIMITED_KWH
@@ -18,9 +16,6 @@ from peercell.grid.model import Zones
 from peercell.grid.nearest import unknown
 
 AGGREGATOR = "aggregator"
-# Random rings that gossip runs on: their union spreads a rumour about as fast as any graph of
-# that degree.
-_RINGS = 3
 
 Group = tuple[str, tuple[str, ...]]
 """A name and the members of the market that have it in common."""
@@ -69,26 +64,6 @@ def market_cells(config: Config, zones: Zones) -> tuple[MarketCell, ...]:
     bilateral = [(f"{first} & {second}", (first, second)) for first, second in pairs]
     found = (_take(left, group) for group in (*dense, *bilateral))
     return (*cells, *(cell for cell in found if cell is not None))
-
-
-def gossip_peers(members: Sequence[str], seed: int) -> dict[str, tuple[str, ...]]:
-    """Return for each member the up to six others to which it tells votes; each is told by them.
-
-    Parameters
-    ----------
-    members : ids, all different.
-    seed : another one gives another graph; each is connected.
-    """
-    rng = np.random.default_rng(seed)
-    told: dict[str, set[str]] = {member: set() for member in members}
-    for _ in range(_RINGS):
-        ring = [members[k] for k in rng.permutation(len(members))]
-        for first, second in zip(ring, ring[1:] + ring[:1], strict=True):
-            told[first].add(second)
-            told[second].add(first)
-    return {
-        member: tuple(sorted(peers - {member}, key=members.index)) for member, peers in told.items()
-    }
 
 
 def _groups(zones: Zones) -> list[Group]:

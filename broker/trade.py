@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 from msgspec import Struct
 
+from peercell.agents.overlay import overlay
 from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.messages import TraderSettled
-from peercell.agents.trading.settings import MarketCell, Method, TraderSettings
+from peercell.agents.trading.settings import VOTE_RINGS, MarketCell, Method, TraderSettings
 from peercell.agents.trading.trader import MicrogridTrader, Phase
 from peercell.broker.instance import Instance, Market, to_market
 from peercell.broker.loop import LinkFaults, Loop
 
-# Random rings in the gossip overlay, each of which gives every trader two peers.
-OVERLAY_RINGS = 3
 # Rounds in which everyone settles after the gate has closed, whatever gets lost.
 SETTLE_ROUNDS = 200
 
@@ -28,7 +26,7 @@ class SolveSettings(Struct, frozen=True, kw_only=True):
     rounds_max : gate closure; the plan at hand is then settled, its gap known
     step_eur_per_kwh2 : price step of `subgradient`; None for `safe_step`
     faults : what the network does to messages; times are in rounds
-    seed : of the faults and the gossip overlay
+    seed : of the faults
     """
 
     method: Method = Method.RCE
@@ -107,7 +105,7 @@ def trader_settings(market: Market, settings: SolveSettings) -> dict[str, Trader
     for cell in market.cells:
         for member in cell.members:
             cells[member].append(cell)
-    peers = gossip_peers(names, settings.seed)
+    peers = overlay(names, VOTE_RINGS)
     step = settings.step_eur_per_kwh2
     if step is None:
         step = safe_step(market)
@@ -126,23 +124,6 @@ def trader_settings(market: Market, settings: SolveSettings) -> dict[str, Trader
         )
         for name, offer in market.offers.items()
     }
-
-
-def gossip_peers(names: tuple[str, ...], seed: int) -> dict[str, tuple[str, ...]]:
-    """Return whom each trader tells about votes: its neighbours in a few random rings.
-
-    Such a graph is connected and nearly regular, and news crosses it in about log2(n) rounds, which
-    the trading links do not promise.
-    """
-    chance = np.random.default_rng(seed)
-    peers: dict[str, dict[str, None]] = {name: {} for name in names}
-    for _ in range(OVERLAY_RINGS):
-        order = [names[k] for k in chance.permutation(len(names))]
-        for one, other in zip(order, [*order[1:], order[0]], strict=True):
-            if one != other:
-                peers[one][other] = None
-                peers[other][one] = None
-    return {name: tuple(known) for name, known in peers.items()}
 
 
 def safe_step(market: Market) -> float:

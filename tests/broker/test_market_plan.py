@@ -10,7 +10,7 @@ from tests.broker.configs import MINIMAL, make_config
 
 from peercell.agents.trading.settings import MarketCell
 from peercell.agents.units import UNLIMITED_KWH
-from peercell.broker.market_plan import gossip_peers, market_cells, market_members
+from peercell.broker.market_plan import market_cells, market_members
 from peercell.grid.model import CouplingPoint, Level, Microgrid, Zones
 
 FOUR = ("mg1.trader", "mg2.trader", "mg3.trader", "mg4.trader", "aggregator")
@@ -128,28 +128,6 @@ def test_each_link_is_cleared_in_one_cell_of_its_ends(
         assert ends == set(cell.members)
     assert len({cell.name for cell in cells}) == len(cells)
     assert _connected({(first, second) for first, second in cleared}, everyone)
-
-
-@given(st.integers(1, 60), st.integers(0, 99))
-def test_gossip_reaches_everyone_over_six_peers_at_most(size: int, seed: int) -> None:
-    names = [f"mg{k}" for k in range(size)]
-    peers = gossip_peers(names, seed)
-    assert gossip_peers(names, seed) == peers
-    assert all(len(told) <= 6 and name not in told for name, told in peers.items())
-    assert all(name in peers[other] for name, told in peers.items() for other in told)
-    assert _connected({(name, other) for name, told in peers.items() for other in told}, names)
-
-
-def test_gossip_spreads_in_the_logarithm_of_the_members() -> None:
-    """On a line of links a rumour takes as many steps as there are members."""
-    names = [f"mg{k}" for k in range(1000)]
-    peers = gossip_peers(names, 1)
-    heard, fresh, steps = {names[0]}, {names[0]}, 0
-    while len(heard) < len(names):
-        fresh = {other for name in fresh for other in peers[name]} - heard
-        heard |= fresh
-        steps += 1
-    assert steps <= 8
 
 
 def test_a_minimal_config_needs_no_market_tables(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from peercell.agents.trading.settings import Method
 from peercell.broker.instance import read_instance
 from peercell.broker.loop import LinkFaults
-from peercell.broker.trade import SolveSettings, TradeResult, gossip_peers, solve_instance
+from peercell.broker.trade import SolveSettings, TradeResult, solve_instance
 
 FIELDS = [
     "converged", "rounds", "messages", "cost_eur", "dual_bound_eur", "relative_gap", "prices",
@@ -109,18 +109,3 @@ def test_links_without_quadratic_cost_find_the_linear_optimum(fee: float) -> Non
     assert result.trades[0].kwh == pytest.approx(flow, abs=1e-5)
     ring = [{**link, "linear": fee, "quadratic": 0.0} for link in RING]
     assert solve(traders=TRADERS, links=ring).converged
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 8, 200])
-def test_the_gossip_overlay_is_connected_and_sparse(size: int) -> None:
-    names = tuple(f"t{k}" for k in range(size))
-    peers = gossip_peers(names, seed=5)
-    reached, todo = set(), [names[0]]
-    while todo:
-        name = todo.pop()
-        if name not in reached:
-            reached.add(name)
-            todo += peers[name]
-    assert reached == set(names)
-    assert all(name in peers[peer] for name in names for peer in peers[name])
-    assert all(len(known) <= 6 and name not in known for name, known in peers.items())
