@@ -1,4 +1,4 @@
-"""Is everyone's share of the error small enough? A vote that no fault can falsify.
+"""Is everyone's share of the error small enough? Votes that no fault can falsify.
 
 A plan may stop when the sum of all gaps is at most the sum of all allowances (a fraction of each
 trader's cost). A member whose gap is within its allowance has slack and votes at once; one whose
@@ -9,7 +9,13 @@ of sets, and grants are running totals of which the largest counts. Lost grants 
 
 This is push-sum (Kempe, Dobra and Gehrke 2003) of allowance minus gap, made one-sided, so that the
 stopping test needs neither weights nor an estimate of how well they have mixed.
+
+Where shares cannot be lent, as with voltages, all must be small: `StoppingTest` is the same vote
+without grants, and `Attendance` says who has spoken in an epoch and who is still there.
 """
+
+SILENT_EPOCHS = 2
+"""Epochs without a word after which a member no longer counts."""
 
 
 class Agreement:
@@ -82,3 +88,119 @@ class Agreement:
     def _vote(self) -> None:
         if self._declared and self._balance >= 0.0:
             self.votes |= self._own_bit
+
+
+class StoppingTest:
+    """When a member may stop: all have found their residuals small in one round.
+
+    Who finds its residual too large again after its vote opens the next round, which voids this
+    one. Rounds and votes spread like rumours: the highest round counts, votes are a union. One
+    member that has seen all votes of a round releases everybody, whatever came later; but nobody
+    stops before its own residual is small.
+
+    Parameters
+    ----------
+    own : index of the member in the roster
+    size : members of the roster; > 0
+    tolerance : what a residual must be below
+    """
+
+    def __init__(self, own: int, size: int, tolerance: float) -> None:
+        self._own = own
+        self._size = size
+        self._tolerance = tolerance
+        self._agreement = Agreement(own, size)
+        self._small = False
+        self._released = False
+        self.round = 0
+
+    @property
+    def votes(self) -> int:
+        """A bit for each member that is known to have voted in this round; all when released."""
+        return self._agreement.everyone if self._released else self._agreement.votes
+
+    @property
+    def stopped(self) -> bool:
+        """True when the member may stop now."""
+        return self._released and self._small
+
+    def look(self, residual: float, excused: int = 0) -> None:
+        """Take the own residual of this moment in; members with a bit in `excused` are down."""
+        self._small = residual < self._tolerance
+        if self._released:
+            return
+        if not self._small and self._agreement.voted:
+            self._open(self.round + 1)
+        self._agreement.excused = excused
+        if self._small and not self._agreement.voted:
+            self._agreement.declare(0.0, 0.0)
+        self._released = self._agreement.complete
+
+    def hear(self, round_: int, votes: int) -> None:
+        """Take in what another member knows."""
+        if self._released:
+            return
+        if votes == self._agreement.everyone:
+            self._released = True
+        elif round_ > self.round:
+            self._open(round_)
+        if round_ == self.round:
+            self._agreement.votes |= votes & self._agreement.everyone
+            self._released = self._released or self._agreement.complete
+
+    def _open(self, round_: int) -> None:
+        excused = self._agreement.excused
+        self.round = round_
+        self._agreement = Agreement(self._own, self._size)
+        self._agreement.excused = excused
+
+
+class Attendance:
+    """Who has spoken in an epoch, and who still counts: one bit a member, in an order all know.
+
+    A member that has something to tell in an epoch states an entry; one that has nothing sets its
+    bit among the quiet ones, which are told on. So a view that is complete here lacks nothing: that
+    somebody has stated an entry is only believed from the entry itself.
+
+    Parameters
+    ----------
+    size : members of the roster; > 0
+    epoch : the first one; all count until they have been silent for two
+    """
+
+    def __init__(self, size: int, epoch: int) -> None:
+        self._spoken = {epoch - 1: (1 << size) - 1}
+        self._quiet: dict[int, int] = {}
+
+    def note(self, epoch: int, member: int) -> None:
+        """Take in an entry that a member has stated for an epoch."""
+        self._add(epoch, 1 << member)
+
+    def hear(self, epoch: int, quiet: int) -> None:
+        """Take in members who have nothing to tell in an epoch; the own bit comes so as well."""
+        self._quiet[epoch] = self._quiet.get(epoch, 0) | quiet
+        self._add(epoch, quiet)
+
+    def quiet(self, epoch: int) -> int:
+        """Return the bits to be told on: who is known to have nothing to tell in an epoch."""
+        return self._quiet.get(epoch, 0)
+
+    def live(self, epoch: int) -> int:
+        """Return the members that count in an epoch: heard of in it or the two before."""
+        return self._union(range(epoch - SILENT_EPOCHS, epoch + 1))
+
+    def complete(self, epoch: int) -> bool:
+        """Return whether all members that count have spoken in an epoch."""
+        return self._spoken.get(epoch, 0) == self.live(epoch)
+
+    def _union(self, epochs: range) -> int:
+        bits = 0
+        for epoch in epochs:
+            bits |= self._spoken.get(epoch, 0)
+        return bits
+
+    def _add(self, epoch: int, bits: int) -> None:
+        self._spoken[epoch] = self._spoken.get(epoch, 0) | bits
+        for kept in (self._spoken, self._quiet):
+            for old in [known for known in kept if known < max(kept) - 2 * SILENT_EPOCHS]:
+                del kept[old]
