@@ -44,3 +44,7 @@ class MissingExtraError(PeercellError):
             "its libraries are not installed in this environment",
             f"./peercell setup {extra}     or: pip install 'peercell[{extra}]'",
         )
+
+
+class DeviceError(PeercellError):
+    """A device with impossible settings, or asked for something that is not a number."""

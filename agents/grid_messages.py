@@ -17,6 +17,8 @@ from peercell.agents.grid_parts import (
     BranchFacts,
     BusFacts,
     Case,
+    Correction,
+    CorrectionList,
     Count,
     CouplingFacts,
     DeadBand,
@@ -61,6 +63,18 @@ class SetPoints(Message, frozen=True):
 
     seq: Seq
     set_points: SetPointList
+    view: View | None = None
+
+
+class Corrections(Message, frozen=True):
+    """Correct assets that one controls, and show a view of the state after; `StateReport`.
+
+    Sent again now and then even when nothing changes: an inverter that hears nothing for 30 s
+    forgets its correction and follows its own droop.
+    """
+
+    seq: Seq
+    corrections: CorrectionList
     view: View | None = None
 
 
@@ -247,6 +261,8 @@ class GridSnapshot(Message, frozen=True):
     set_points: Annotated[tuple[SetPoint, ...], Meta(max_length=ELEMENTS_MAX)]
     switching: Switching
     newest: Annotated[tuple[Newest, ...], Meta(max_length=ELEMENTS_MAX)]
+    corrections: Annotated[tuple[Correction, ...], Meta(max_length=ELEMENTS_MAX)] = ()
+    primary: Annotated[tuple[Correction, ...], Meta(max_length=ELEMENTS_MAX)] = ()
 
 
 class GridStats(Message, frozen=True):
@@ -284,6 +300,7 @@ class GridRevision(Message, frozen=True):
 GridRequest = (
     GridHello
     | SetPoints
+    | Corrections
     | SoftOpenPointOrder
     | SwitchingOrder
     | TimeOrder

@@ -63,6 +63,7 @@ class View(Part, frozen=True):
     branches: Names = ()
     microgrids: Names = ()
     violations: bool = False
+    assets: Names = ()
 
 
 class LimitKind(StrEnum):
@@ -105,6 +106,16 @@ class MicrogridReading(Part, frozen=True):
     loading_percent_max: Magnitude | None
 
 
+class AssetReading(Part, frozen=True):
+    """What an asset injects, and what it would without correction and primary control."""
+
+    asset: Name
+    planned_kw: Power
+    planned_kvar: Power
+    p_kw: Power
+    q_kvar: Power
+
+
 class Reading(Part, frozen=True):
     """What a view shows of a solved state.
 
@@ -126,6 +137,19 @@ class Reading(Part, frozen=True):
     microgrids: Annotated[tuple[MicrogridReading, ...], Meta(max_length=ELEMENTS_MAX)] = ()
     violations: Annotated[tuple[BrokenLimit, ...], Meta(max_length=ELEMENTS_MAX)] = ()
     dead: Annotated[tuple[DeadBus, ...], Meta(max_length=ELEMENTS_MAX)] = ()
+    assets: Annotated[tuple[AssetReading, ...], Meta(max_length=ELEMENTS_MAX)] = ()
+
+
+class Correction(Part, frozen=True):
+    """By how much an asset shall leave its plan, which is its set-point or its profile.
+
+    The service keeps the sum within the asset's ratings; a plan that moves takes the correction
+    along.
+    """
+
+    asset: Name
+    p_kw: Power
+    q_kvar: Power
 
 
 class SetPoint(Part, frozen=True):
@@ -173,6 +197,7 @@ class SourceState(Part, frozen=True):
     x_ohm: Magnitude = 0.0
 
 
+CorrectionList = Annotated[tuple[Correction, ...], Meta(max_length=CHANGES_MAX)]
 SetPointList = Annotated[tuple[SetPoint, ...], Meta(max_length=CHANGES_MAX)]
 
 
@@ -317,6 +342,7 @@ class Thing(StrEnum):
     """What a write changes; STATE is all of it."""
 
     ASSET = "asset"
+    CORRECTION = "correction"
     SWITCH = "switch"
     TAP = "tap"
     OUTAGE = "outage"

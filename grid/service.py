@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import assert_never, cast, get_args
 
 from peercell.agents.grid_messages import (
+    Corrections,
     GridHello,
     GridRefusal,
     GridReply,
@@ -39,14 +40,17 @@ from peercell.agents.protocol import (
 from peercell.grid.cellfile import Profiles
 from peercell.grid.model import Cell
 from peercell.grid.service_answers import Reader
+from peercell.grid.service_control import Firmware, devices_of
 from peercell.grid.service_errors import RefusedError
 from peercell.grid.service_reading import Picture
 from peercell.grid.service_rights import Caller, GridServiceSettings, Rights
-from peercell.grid.service_state import Plant, Standing
+from peercell.grid.service_standing import Standing
+from peercell.grid.service_state import Plant
 from peercell.grid.service_subscribers import Subscribers
 from peercell.grid.service_writes import Write, Writer
 
-_FLUSH, _REFRESH = "flush", "refresh"
+_FLUSH, _REFRESH, _PRIMARY = "flush", "refresh", "primary"
+_PRIMARY_S = 1.0
 _REQUESTS: frozenset[type] = frozenset(get_args(GridRequest))
 
 
@@ -81,7 +85,8 @@ class GridService:
 
     def __init__(self, cell: Cell, profiles: Profiles, settings: GridServiceSettings) -> None:
         self._settings = settings
-        self._plant = Plant(cell, profiles)
+        self._plant = Plant(cell, profiles, devices_of(settings.controlled))
+        self._firmware = Firmware(self._plant, settings.controlled)
         rights = Rights(cell, settings)
         self._rights = rights
         self._writer = Writer(self._plant, rights, settings)
@@ -93,17 +98,17 @@ class GridService:
         self._subscribers = Subscribers()
         self._counts = _Counts()
 
-    def step(self, event: Event, now_s: float) -> list[Action]:  # noqa: ARG002 - `Role` gives it
+    def step(self, event: Event, now_s: float) -> list[Action]:
         """See `Role.step`."""
         match event:
             case Received(sender, message):
                 return self._queue_up(sender, message)
             case TimerFired(name):
-                return self._flush() if name == _FLUSH else self._refresh()
+                return self._fire(name, now_s)
             case Commanded(request_id, request):
                 return self._queue_up(request_id, request)
             case Started():
-                return [SetTimer(_REFRESH, self._settings.refresh_s)]
+                return self._start(now_s)
             case PeerUp(peer, incarnation):
                 self._subscribers.meet(peer, incarnation)
                 return []
@@ -111,6 +116,29 @@ class GridService:
                 return []
             case _:
                 assert_never(event)
+
+    def _start(self, now_s: float) -> list[Action]:
+        refresh = SetTimer(_REFRESH, self._settings.refresh_s)
+        if not self._settings.controlled:
+            return [refresh]
+        self._firmware.start(now_s)
+        return [refresh, SetTimer(_PRIMARY, _PRIMARY_S)]
+
+    def _fire(self, timer: str, now_s: float) -> list[Action]:
+        match timer:
+            case "flush":
+                return self._flush(now_s)
+            case "primary":
+                return [*self._let_inverters_act(now_s), SetTimer(_PRIMARY, _PRIMARY_S)]
+            case _:
+                return self._refresh()
+
+    def _let_inverters_act(self, now_s: float) -> list[Action]:
+        moved = self._firmware.step(self._standing, self._picture, now_s)
+        if moved is None:
+            return []
+        self._commit(*moved)
+        return self._tell(writes=0, refusals=0)
 
     def _queue_up(self, caller: Caller, message: Message) -> list[Action]:
         if type(message) not in _REQUESTS:
@@ -135,7 +163,7 @@ class GridService:
         )
         return [self._refuse(caller, 0, error)]
 
-    def _flush(self) -> list[Action]:
+    def _flush(self, now_s: float) -> list[Action]:
         queue, self._queue = self._queue, []
         self._waiting.clear()
         before = self._standing.rev
@@ -153,16 +181,19 @@ class GridService:
         counts.requests += len(queue)
         counts.turns += 1
         counts.turn_max = max(counts.turn_max, len(queue))
+        for number, (_, request) in enumerate(queue):
+            if isinstance(request, Corrections) and number not in refused:
+                self._firmware.hear(request.corrections, now_s)
         if self._standing.rev != before:
             writes = sum(isinstance(request, Write) for _, request in queue)
-            changes = self._subscribers.changes(self._picture, self._standing.stamp)
-            actions.extend(self._pushes(changes))
-            actions.append(
-                Record(
-                    GridRevision(self._standing.stamp, writes, len(refused), self._picture.whole)
-                )
-            )
+            actions.extend(self._tell(writes, len(refused)))
         return actions
+
+    def _tell(self, writes: int, refusals: int) -> list[Action]:
+        """Return what subscribers and observers hear of a new state."""
+        stamp = self._standing.stamp
+        changes = self._pushes(self._subscribers.changes(self._picture, stamp))
+        return [*changes, Record(GridRevision(stamp, writes, refusals, self._picture.whole))]
 
     def _write(self, queue: list[tuple[Caller, GridRequest]]) -> dict[int, RefusedError]:
         """Apply the writes of a turn with one solution; return the refused ones by position."""

@@ -41,7 +41,8 @@ from peercell.grid.sensitivity import Sensitivity
 from peercell.grid.service_errors import RefusedError, refusal
 from peercell.grid.service_reading import Picture
 from peercell.grid.service_rights import Caller, Rights
-from peercell.grid.service_state import Plant, Standing
+from peercell.grid.service_standing import Standing
+from peercell.grid.service_state import Plant
 from peercell.grid.service_writes import Writer
 from peercell.grid.violations import node_names
 
@@ -274,6 +275,8 @@ class Reader:
             set_points=tuple(sorted(points, key=lambda point: position[point.asset])),
             switching=standing.arrangement.switching(),
             newest=tuple(Newest(*key, newest) for key, newest in sorted(standing.newest.items())),
+            corrections=tuple(standing.corrections[name] for name in sorted(standing.corrections)),
+            primary=tuple(standing.primary[name] for name in sorted(standing.primary)),
         )
 
 

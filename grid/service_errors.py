@@ -41,3 +41,23 @@ def refusal(error: PeercellError) -> RefusedError:
         case _:
             code, facts = RefusalCode.BAD_TOPOLOGY, _NO_FACTS
     return RefusedError(code, error.what, error.why, error.fix).with_facts(facts)
+
+
+def too_much(thing: str, asset: str, kva: float, rating: float) -> RefusedError:
+    """Return the refusal of a power beyond a rating."""
+    return RefusedError(
+        RefusalCode.OUT_OF_RANGE,
+        f"{thing} cannot inject {kva:.6g} kVA",
+        f"its rating is {rating:.6g} kVA",
+        "reduce P or Q",
+    ).with_facts(RefusalFacts(element=asset, asked=kva, most=rating))
+
+
+def stale_seq(seq: int, newest: int) -> RefusedError:
+    """Return the refusal of a write that a newer one has overtaken."""
+    return RefusedError(
+        RefusalCode.STALE_SEQ,
+        f"the write with seq {seq} came too late",
+        f"seq {newest} of the same peer holds already",
+        f"send it again with a seq above {newest}",
+    ).with_facts(RefusalFacts(seq_newest=newest))

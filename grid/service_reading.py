@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from peercell.agents.grid_parts import (
+    AssetReading,
     BrokenLimit,
     DeadBus,
     LimitKind,
@@ -16,12 +17,15 @@ from peercell.agents.grid_parts import (
     Reading,
     View,
 )
-from peercell.grid.admittance import Complex, Index, Real
+from peercell.grid.admittance import Index, Real
 from peercell.grid.engine import LinkFlow
 from peercell.grid.feeder import Feeder, State, Steps
 from peercell.grid.model import Microgrid
 from peercell.grid.nearest import unknown
 from peercell.grid.violations import Check, checks, node_names
+
+Powers = tuple[Real, Real, Real, Real]
+"""Planned P and Q, then injected P and Q, of every asset, in kW and kvar."""
 
 _PLANS_MAX = 1024
 _TEXT_MAX = 2000
@@ -46,6 +50,7 @@ class _Plan:
     branches: tuple[int, ...]
     zones: tuple[_Zone, ...]
     dead: tuple[DeadBus, ...]
+    assets: tuple[int, ...]
 
 
 class Lens:
@@ -56,6 +61,7 @@ class Lens:
     feeder : the network under one switching.
     position : of each live bus, by the name that views use, in the arrays of a state.
     rated : positions of the branches whose limit is known.
+    assets : of the cell.
     """
 
     def __init__(self, feeder: Feeder) -> None:
@@ -77,6 +83,8 @@ class Lens:
         for position, name in enumerate(feeder.branch_ids):
             self._branch[name] = position
         self._microgrids = {microgrid.id: microgrid for microgrid in cell.zones.microgrids}
+        self.assets = cell.assets
+        self._asset = {asset.id: position for position, asset in enumerate(self.assets)}
         self._plans: dict[View, _Plan] = {}
 
     def is_live(self, branch: str) -> bool:
@@ -99,7 +107,7 @@ class Lens:
 
         Raises
         ------
-        UnknownElementError : the cell has no such bus, branch or microgrid.
+        UnknownElementError : the cell has no such bus, branch, microgrid or asset.
         """
         plan = self._plans.get(view)
         if plan is None:
@@ -118,11 +126,15 @@ class Lens:
         for microgrid in view.microgrids:
             if microgrid not in self._microgrids:
                 raise unknown("microgrid", microgrid, self._microgrids)
+        for asset in view.assets:
+            if asset not in self._asset:
+                raise unknown("asset", asset, self._asset)
         return _Plan(
             nodes=tuple(self.position.get(bus, -1) for bus in view.buses),
             branches=tuple(self._branch[branch] for branch in view.branches),
             zones=tuple(self._zone(self._microgrids[name]) for name in view.microgrids),
             dead=tuple(self._dead[bus] for bus in view.buses if bus in self._dead),
+            assets=tuple(self._asset[asset] for asset in view.assets),
         )
 
     def _zone(self, microgrid: Microgrid) -> _Zone:
@@ -153,27 +165,24 @@ class Picture:
     Parameters
     ----------
     lens : names of the feeder that was solved.
-    voltage : (nodes,) complex pu.
-    links : flows of the live branches.
-    source_kva : complex power that the sources feed in.
-    iterations : how many the solution took.
+    state : its solution.
+    powers : of every asset.
     """
 
-    def __init__(
-        self, lens: Lens, voltage: Complex, links: LinkFlow, source_kva: complex, iterations: int
-    ) -> None:
+    def __init__(self, lens: Lens, state: State, powers: Powers) -> None:
         self.lens = lens
-        self.v_pu: Real = np.abs(voltage)
-        self.links = links
+        self.v_pu: Real = np.abs(state.voltage)
+        self.links = links = state.links
         self.percent: Real = links.loading * 100.0
+        self._powers = powers
         self.whole = Reading(
             losses_kw=float(links.losses_kw),
-            source_kw=source_kva.real,
-            source_kvar=source_kva.imag,
+            source_kw=state.source_kva.real,
+            source_kvar=state.source_kva.imag,
             v_min_pu=float(self.v_pu.min()),
             v_max_pu=float(self.v_pu.max()),
             loading_percent_max=_largest(self.percent[lens.rated]),
-            iterations=iterations,
+            iterations=state.iterations,
         )
 
     @cached_property
@@ -211,7 +220,7 @@ class Picture:
 
         Raises
         ------
-        UnknownElementError : the cell has no such bus, branch or microgrid.
+        UnknownElementError : the cell has no such bus, branch, microgrid or asset.
         """
         plan, whole = self.lens.plan(view), self.whole
         return Reading(
@@ -228,7 +237,12 @@ class Picture:
             tuple([self._microgrid(zone) for zone in plan.zones]),
             self.violations if view.violations else (),
             plan.dead,
+            tuple([self._asset(asset) for asset in plan.assets]),
         )
+
+    def _asset(self, position: int) -> AssetReading:
+        name = self.lens.assets[position].id
+        return AssetReading(name, *(float(power[position]) for power in self._powers))
 
     def _microgrid(self, zone: _Zone) -> MicrogridReading:
         v_pu = self.v_pu[zone.nodes]
@@ -248,12 +262,7 @@ class Picture:
         )
 
 
-def picture(lens: Lens, state: State) -> Picture:
-    """Return a solved operating point as a picture."""
-    return Picture(lens, state.voltage, state.links, state.source_kva, state.iterations)
-
-
-def picture_of_step(lens: Lens, steps: Steps, row: int) -> Picture:
+def picture_of_step(lens: Lens, steps: Steps, row: int, powers: Powers) -> Picture:
     """Return one of many solved operating points as a picture."""
     links = LinkFlow(
         from_kva=steps.links.from_kva[row],
@@ -262,9 +271,8 @@ def picture_of_step(lens: Lens, steps: Steps, row: int) -> Picture:
         source_kva=steps.links.source_kva[row],
         losses_kw=steps.links.losses_kw[row],
     )
-    return Picture(
-        lens, steps.voltage[row], links, complex(steps.source_kva[row]), steps.iterations
-    )
+    source_kva = complex(steps.source_kva[row])
+    return Picture(lens, State(steps.voltage[row], links, source_kva, steps.iterations), powers)
 
 
 def _largest(percent: Real) -> float | None:

@@ -11,6 +11,7 @@ from peercell.agents.grid_parts import RefusalCode, RefusalFacts, View
 from peercell.grid.errors import CellError
 from peercell.grid.model import Cell, Id
 from peercell.grid.nearest import unknown
+from peercell.grid.service_control import ControlledAsset
 from peercell.grid.service_errors import RefusedError
 from peercell.grid.violations import node_names
 
@@ -21,11 +22,14 @@ Caller = str | int
 class Access(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one peer may do.
 
-    It sets its `assets` and sees their buses; it sees all of its `microgrids`. `sees_all` is for
-    observers; `operates` for who moves time and switches, and includes seeing all.
+    It sets its `assets` and sees their buses; it sees single `buses` and `branches`, and all of its
+    `microgrids`. `sees_all` is for observers; `operates` for who moves time and switches, and
+    includes seeing all.
     """
 
     assets: tuple[Id, ...] = ()
+    buses: tuple[Id, ...] = ()
+    branches: tuple[Id, ...] = ()
     microgrids: tuple[Id, ...] = ()
     sees_all: bool = False
     operates: bool = False
@@ -47,6 +51,8 @@ class GridServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How a grid service runs.
 
     `peers` : who may do what; a peer that is not named may do what needs no right.
+    `controlled` : assets that leave their plan to keep voltages and loadings; the owner of an asset
+    plans, its controller corrects.
     `soft_open_points` : pairs of assets that are set together, by the owner of both.
     `start` : local time to begin at; None for the nominal powers of the cell file.
     `waiting_max` : requests of one peer that may wait for the end of a turn; more are refused.
@@ -54,6 +60,7 @@ class GridServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     peers: Mapping[str, Access] = {}
+    controlled: tuple[ControlledAsset, ...] = ()
     soft_open_points: Mapping[Id, SoftOpenPointSides] = {}
     start: Annotated[datetime, Meta(tz=False)] | None = None
     waiting_max: Annotated[int, Meta(ge=1, le=10_000)] = 64
@@ -67,6 +74,7 @@ class Sight:
     nodes: frozenset[str] = frozenset()
     branches: frozenset[str] = frozenset()
     microgrids: frozenset[str] = frozenset()
+    assets: frozenset[str] = frozenset()
 
 
 _BLIND = Sight()
@@ -106,6 +114,10 @@ class Rights:
             for name in access.microgrids:
                 if name not in microgrids:
                     raise unknown("microgrid", name, microgrids)
+        self._controller = {a.device.asset: a.controller for a in settings.controlled}
+        for asset in self._controller:
+            if asset not in bus_of:
+                raise unknown("asset", asset, bus_of)
         self._joined = _joined_assets(settings.soft_open_points, bus_of)
         self.owner_of = {
             asset: peer for asset, peer in self._owner.items() if asset not in self._joined
@@ -115,10 +127,14 @@ class Rights:
         self._sights = {}
         for peer, access in settings.peers.items():
             inside = {bus for name in access.microgrids for bus in microgrids[name].buses}
-            buses = inside | {bus_of[asset] for asset in access.assets}
+            corrected = {asset for asset, by in self._controller.items() if by == peer}
+            assets = corrected | set(access.assets)
+            buses = inside | {bus_of[asset] for asset in assets} | set(access.buses)
             nodes = frozenset(node for bus in buses for node in node_names(cell, bus))
-            branches = frozenset(name for name, pair in ends if pair & inside)
-            self._sights[peer] = Sight(nodes, branches, frozenset(access.microgrids))
+            branches = {name for name, pair in ends if pair & inside} | set(access.branches)
+            self._sights[peer] = Sight(
+                nodes, frozenset(branches), frozenset(access.microgrids), frozenset(assets)
+            )
 
     def access(self, caller: Caller) -> Access:
         """Return what a caller may do; the operator at the host may do everything but set."""
@@ -146,6 +162,15 @@ class Rights:
                 RefusalCode.NOT_OWNER, f'{caller} may not set asset "{asset}"', why
             ).with_facts(RefusalFacts(element=asset))
 
+    def check_controller(self, caller: Caller, asset: str) -> None:
+        """Raise RefusedError when a caller may not correct an asset."""
+        controller = self._controller.get(asset)
+        if controller is None or controller != caller:
+            why = f"{controller} controls it" if controller else "nobody controls it"
+            raise RefusedError(
+                RefusalCode.NOT_OWNER, f'{caller} may not correct asset "{asset}"', why
+            ).with_facts(RefusalFacts(element=asset))
+
     def check_single(self, asset: str) -> None:
         """Raise RefusedError when an asset is one side of a soft open point."""
         point = self._joined.get(asset)
@@ -164,6 +189,7 @@ class Rights:
             sight.nodes.issuperset(view.buses)
             and sight.branches.issuperset(view.branches)
             and sight.microgrids.issuperset(view.microgrids)
+            and sight.assets.issuperset(view.assets)
             and not view.violations
         )
 
@@ -177,6 +203,7 @@ class Rights:
             *sorted({*view.buses} - sight.nodes),
             *sorted({*view.branches} - sight.branches),
             *sorted({*view.microgrids} - sight.microgrids),
+            *sorted({*view.assets} - sight.assets),
             *(["the violations of the cell"] if view.violations else []),
         ]
         raise RefusedError(

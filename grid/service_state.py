@@ -1,24 +1,20 @@
-"""What peers have asked of a cell, and the solved state that follows from it."""
+"""How what stands becomes a solved state of the cell."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
 
+from peercell.agents.control.device import DeviceSettings
 from peercell.agents.errors import PeercellError
 from peercell.agents.grid_parts import (
-    Outage,
+    Correction,
     RefusalCode,
     RefusalFacts,
     SetPoint,
     SourceState,
-    Stamp,
-    Switching,
-    SwitchPosition,
-    TapPosition,
-    Thing,
 )
 from peercell.grid import topology
 from peercell.grid.admittance import Real
@@ -29,88 +25,11 @@ from peercell.grid.model import Cell, Source
 from peercell.grid.profiles import power_at
 from peercell.grid.rows import row_at
 from peercell.grid.service_errors import RefusedError, refusal
-from peercell.grid.service_reading import Lens, Picture, picture, picture_of_step
+from peercell.grid.service_reading import Lens, Picture, picture_of_step
+from peercell.grid.service_standing import Arrangement, Standing
 
 _LENSES_MAX = 16
 _SHARES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Arrangement:
-    """What is connected otherwise than in the cell file; equal ones are equal networks."""
-
-    closed: tuple[tuple[str, bool], ...] = ()
-    taps: tuple[tuple[str, int], ...] = ()
-    outages: tuple[str, ...] = ()
-    sources: tuple[SourceState, ...] = ()
-
-    def switching(self) -> Switching:
-        """Return the arrangement as the changes that make it."""
-        return Switching(
-            tuple(SwitchPosition(*pair) for pair in self.closed),
-            tuple(TapPosition(*pair) for pair in self.taps),
-            tuple(Outage(branch, out=True) for branch in self.outages),
-            self.sources,
-        )
-
-
-@dataclass(slots=True)
-class Standing:
-    """What stands: the newest word on everything that peers may write.
-
-    Attributes
-    ----------
-    rev, topo : revisions of the state and of what is connected.
-    at : local time; None for the nominal powers of the cell file.
-    base : P in kW and Q in kvar of every asset at that time without set-points.
-    p_kw, q_kvar : the same with set-points.
-    set_points : of the assets that do not follow their profile.
-    arrangement : what is connected otherwise than in the cell file.
-    newest : the `seq` of the newest write of each peer to each thing.
-    is_new : whether the state has changed since it was copied.
-    """
-
-    rev: int
-    topo: int
-    at: datetime | None
-    base: tuple[Real, Real]
-    p_kw: Real
-    q_kvar: Real
-    set_points: dict[str, SetPoint]
-    arrangement: Arrangement
-    newest: dict[tuple[str, Thing, str], int]
-    is_new: bool = False
-
-    def copy(self) -> "Standing":
-        """Return a copy that can be written without changing this one."""
-        return Standing(
-            self.rev,
-            self.topo,
-            self.at,
-            self.base,
-            self.p_kw.copy(),
-            self.q_kvar.copy(),
-            self.set_points.copy(),
-            self.arrangement,
-            self.newest.copy(),
-        )
-
-    def has_powers_of(self, other: "Standing") -> bool:
-        """Return whether both lead to the same power flow, bit for bit."""
-        return (
-            self.arrangement == other.arrangement
-            and np.array_equal(self.p_kw, other.p_kw)
-            and np.array_equal(self.q_kvar, other.q_kvar)
-        )
-
-    def set_point(self, asset: str) -> SetPoint:
-        """Return the set-point of an asset; without values where it follows its profile."""
-        return self.set_points.get(asset) or SetPoint(asset)
-
-    @property
-    def stamp(self) -> Stamp:
-        """The revisions and the time, as replies carry them."""
-        return Stamp(self.rev, self.topo, self.at)
 
 
 class Plant:
@@ -120,11 +39,18 @@ class Plant:
     ----------
     position : of each asset in the arrays.
     digest : content hash of cell and profiles.
+    devices : what the assets that have a controller can do.
     solves, feeders : how many states were solved and topologies built.
     """
 
-    def __init__(self, cell: Cell, profiles: Profiles) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        profiles: Profiles,
+        devices: Mapping[str, DeviceSettings] = MappingProxyType({}),
+    ) -> None:
         self.cell = cell
+        self.devices = devices
         self.assets = cell.assets
         self.digest = content_hash(cell, profiles)
         self.position = {asset.id: number for number, asset in enumerate(self.assets)}
@@ -140,7 +66,10 @@ class Plant:
         TimeOutsideProfilesError : no window of the profiles holds the time.
         """
         p_kw, q_kvar = base = self._base(at)
-        return Standing(0, 0, at, base, p_kw.copy(), q_kvar.copy(), {}, Arrangement(), {})
+        planned = p_kw.copy(), q_kvar.copy()
+        return Standing(
+            0, 0, at, base, planned, p_kw.copy(), q_kvar.copy(), {}, {}, {}, Arrangement(), {}
+        )
 
     def move(self, standing: Standing, at: datetime | None) -> None:
         """Let profiles speak at another time; set-points stay.
@@ -154,9 +83,13 @@ class Plant:
         except TimeOutsideProfilesError as error:
             raise RefusedError(RefusalCode.OUT_OF_RANGE, error.what, error.why, error.fix) from None
         standing.at, standing.is_new = at, True
-        standing.p_kw, standing.q_kvar = (power.copy() for power in standing.base)
+        p_kw, q_kvar = standing.base
+        standing.planned = p_kw.copy(), q_kvar.copy()
+        standing.p_kw, standing.q_kvar = p_kw.copy(), q_kvar.copy()
         for point in standing.set_points.values():
             self._put(standing, point)
+        for asset in {**standing.corrections, **standing.primary}:
+            self._combine(standing, asset)
 
     def _base(self, at: datetime | None) -> tuple[Real, Real]:
         if at is None:
@@ -180,8 +113,39 @@ class Plant:
 
     def _put(self, standing: Standing, point: SetPoint) -> None:
         number, p_kw, q_kvar = self.position[point.asset], point.p_kw, point.q_kvar
-        standing.p_kw[number] = standing.base[0][number] if p_kw is None else p_kw
-        standing.q_kvar[number] = standing.base[1][number] if q_kvar is None else q_kvar
+        standing.planned[0][number] = standing.base[0][number] if p_kw is None else p_kw
+        standing.planned[1][number] = standing.base[1][number] if q_kvar is None else q_kvar
+        self._combine(standing, point.asset)
+
+    def correct(self, standing: Standing, wanted: Correction) -> None:
+        """Let an asset leave its plan as its controller wants."""
+        if wanted != standing.correction(wanted.asset):
+            standing.is_new = True
+        _keep(standing.corrections, wanted)
+        self._combine(standing, wanted.asset)
+
+    def shift(self, standing: Standing, shift: Correction) -> None:
+        """Let an inverter leave by itself what is wanted of it."""
+        standing.is_new = True
+        _keep(standing.primary, shift)
+        self._combine(standing, shift.asset)
+
+    def wanted(self, standing: Standing, asset: str) -> tuple[float, float]:
+        """Return P and the change of Q that are wanted of an asset, within what it can do."""
+        planned_kw = float(standing.planned[0][self.position[asset]])
+        asked = standing.corrections.get(asset)
+        if asked is None:
+            return planned_kw, 0.0
+        return self.devices[asset].at(planned_kw).nearest(planned_kw + asked.p_kw, asked.q_kvar)
+
+    def _combine(self, standing: Standing, asset: str) -> None:
+        """Set what an asset injects: the plan, corrected, and what it does by itself."""
+        number = self.position[asset]
+        p_kw, by_kvar = self.wanted(standing, asset)
+        if (own := standing.primary.get(asset)) is not None:
+            p_kw, by_kvar = p_kw + own.p_kw, by_kvar + own.q_kvar
+        standing.p_kw[number] = p_kw
+        standing.q_kvar[number] = standing.planned[1][number] + by_kvar
 
     def lens(self, arrangement: Arrangement) -> Lens:
         """Return the network of an arrangement; the newest few are kept.
@@ -226,7 +190,8 @@ class Plant:
         lens = self.lens(standing.arrangement)
         self.solves += 1
         try:
-            return picture(lens, lens.feeder.solve(standing.p_kw, standing.q_kvar))
+            state = lens.feeder.solve(standing.p_kw, standing.q_kvar)
+            return Picture(lens, state, standing.powers)
         except PeercellError as error:
             raise refusal(error) from None
 
@@ -249,7 +214,7 @@ class Plant:
             )
             for row, number in enumerate(members):
                 if steps.converged[row]:
-                    found[number] = picture_of_step(lens, steps, row)
+                    found[number] = picture_of_step(lens, steps, row, standings[number].powers)
         return found
 
     def solve_change(self, good: Standing, bad: Standing) -> Picture:
@@ -302,6 +267,13 @@ def _collapse(lens: Lens, good: Standing, bad: Standing) -> RefusedError:
             fraction=fraction, iterations=solved(shares[[last]]).iterations, weakest_bus=bus
         )
     )
+
+
+def _keep(table: dict[str, Correction], entry: Correction) -> None:
+    """Keep an entry, unless it says nothing."""
+    table.pop(entry.asset, None)
+    if entry.p_kw or entry.q_kvar:
+        table[entry.asset] = entry
 
 
 _UNSOLVED = RefusedError(

@@ -92,6 +92,9 @@ def _banded(reading: Reading, band: DeadBand) -> Iterator[tuple[float | None, fl
         yield kw, band.power_kw
     for percent in reading.loadings_percent:
         yield percent, band.loading_percent
+    for asset in reading.assets:
+        for kilo in (asset.planned_kw, asset.planned_kvar, asset.p_kw, asset.q_kvar):
+            yield kilo, band.power_kw
     for microgrid in reading.microgrids:
         yield microgrid.import_kw, band.power_kw
         yield microgrid.import_kvar, band.power_kw

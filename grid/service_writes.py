@@ -6,6 +6,7 @@ from math import hypot
 from typing import TypeVar, assert_never
 
 from peercell.agents.grid_messages import (
+    Corrections,
     RestoreOrder,
     SetPoints,
     SoftOpenPointOrder,
@@ -13,6 +14,7 @@ from peercell.agents.grid_messages import (
     TimeOrder,
 )
 from peercell.agents.grid_parts import (
+    Correction,
     Outage,
     RefusalCode,
     RefusalFacts,
@@ -25,17 +27,21 @@ from peercell.agents.grid_parts import (
 )
 from peercell.grid.devices.soft_open_point import SoftOpenPoint
 from peercell.grid.nearest import unknown
-from peercell.grid.service_errors import RefusedError, refusal
+from peercell.grid.service_errors import RefusedError, refusal, stale_seq, too_much
 from peercell.grid.service_rights import Caller, GridServiceSettings, Rights
-from peercell.grid.service_state import Arrangement, Plant, Standing
+from peercell.grid.service_standing import (
+    Arrangement,
+    Change,
+    Rearrangement,
+    Standing,
+    thing_of,
+)
+from peercell.grid.service_state import Plant
 
-Write = SetPoints | SoftOpenPointOrder | SwitchingOrder | TimeOrder | RestoreOrder
-Rearrangement = SwitchPosition | TapPosition | Outage | SourceState
-Change = SetPoint | Rearrangement
+Write = SetPoints | Corrections | SoftOpenPointOrder | SwitchingOrder | TimeOrder | RestoreOrder
 AnyChange = TypeVar("AnyChange", bound=Change)
 Value = TypeVar("Value", bool, int)
 
-_ASSET = Thing.ASSET
 _ROUNDING = 1.0 + 1e-9
 _SOURCE_PU_MIN, _SOURCE_PU_MAX = 0.5, 1.5
 _UNLIMITED_KVA = 1e12
@@ -75,23 +81,36 @@ class Writer:
                 self._check_own(caller, request.set_points)
                 for point in self._newer(standing, caller, request.seq, request.set_points):
                     self._plant.place(standing, point)
+            case Corrections():
+                self._check_controlled(caller, request.corrections)
+                for wanted in self._newer(standing, caller, request.seq, request.corrections):
+                    self._plant.correct(standing, wanted)
             case SoftOpenPointOrder():
                 sides = self._sides(caller, request)
                 for point in self._newer(standing, caller, request.seq, sides):
                     self._plant.place(standing, point)
+            case SwitchingOrder() | TimeOrder() | RestoreOrder():
+                self._operate(standing, caller, request)
+            case _:
+                assert_never(request)
+
+    def _operate(
+        self, standing: Standing, caller: Caller, order: SwitchingOrder | TimeOrder | RestoreOrder
+    ) -> None:
+        match order:
             case SwitchingOrder():
                 self._rights.check_operator(caller, "change what is connected")
-                changes = self._rearrangements(standing, request.switching)
-                for change in self._newer(standing, caller, request.seq, changes):
+                changes = self._rearrangements(standing, order.switching)
+                for change in self._newer(standing, caller, order.seq, changes):
                     self._rearrange(standing, change)
             case TimeOrder():
                 self._rights.check_operator(caller, "move the time")
-                self._move(standing, request)
+                self._move(standing, order)
             case RestoreOrder():
                 self._rights.check_operator(caller, "restore a state")
-                self._restore(standing, caller, request)
+                self._restore(standing, caller, order)
             case _:
-                assert_never(request)
+                assert_never(order)
 
     def suppose(
         self, standing: Standing, set_points: Iterable[SetPoint], switching: Switching
@@ -122,6 +141,16 @@ class Writer:
                 self._rights.check_owner(caller, point.asset)
                 self._rights.check_single(point.asset)
 
+    def _check_controlled(self, caller: Caller, corrections: tuple[Correction, ...]) -> None:
+        if not corrections or len({c.asset for c in corrections}) < len(corrections):
+            raise RefusedError(
+                RefusalCode.BAD_REQUEST,
+                "corrections must name assets, and none twice",
+                f"there are {len(corrections)}",
+            )
+        for correction in corrections:
+            self._rights.check_controller(caller, correction.asset)
+
     def _check_points(self, points: tuple[SetPoint, ...]) -> None:
         position = self._plant.position
         for point in points:
@@ -135,7 +164,7 @@ class Writer:
             if rating is not None:
                 kva = hypot(point.p_kw or 0.0, point.q_kvar or 0.0)
                 if kva > rating * _ROUNDING:
-                    raise _too_much(f'asset "{point.asset}"', point.asset, kva, rating)
+                    raise too_much(f'asset "{point.asset}"', point.asset, kva, rating)
         if len(points) > 1 and len({point.asset for point in points}) < len(points):
             raise RefusedError(
                 RefusalCode.BAD_REQUEST,
@@ -162,7 +191,7 @@ class Writer:
             rating = self._rating[self._plant.position[asset]]
             if rating is not None and hypot(p_kw, q_kvar) > rating * _ROUNDING:
                 thing = f'side "{asset}" of the soft open point "{name}"'
-                raise _too_much(thing, asset, hypot(p_kw, q_kvar), rating)
+                raise too_much(thing, asset, hypot(p_kw, q_kvar), rating)
         return (
             SetPoint(first, order.first_kw, order.first_kvar),
             SetPoint(second, second_kw, order.second_kvar),
@@ -178,7 +207,7 @@ class Writer:
             *switching.outages,
             *switching.sources,
         )
-        if len({_key(change) for change in changes}) < len(changes) or not (
+        if len({thing_of(change) for change in changes}) < len(changes) or not (
             changes or can_be_empty
         ):
             raise RefusedError(
@@ -250,7 +279,7 @@ class Writer:
         peer = "" if isinstance(caller, int) else caller
         newest, stale, fresh = standing.newest, None, []
         for change in changes:
-            key = (peer, *_key(change))
+            key = (peer, *thing_of(change))
             last = newest.get(key, -1)
             if seq > last:
                 fresh.append(change)
@@ -258,12 +287,14 @@ class Writer:
             elif seq < last or not self._stands(standing, change):
                 stale = last
         if stale is not None and not fresh:
-            raise _stale(seq, stale)
+            raise stale_seq(seq, stale)
         return fresh
 
     def _stands(self, standing: Standing, change: Change) -> bool:
         if isinstance(change, SetPoint):
             return change == standing.set_point(change.asset)
+        if isinstance(change, Correction):
+            return change == standing.correction(change.asset)
         return self._rearranged(standing.arrangement, change) == standing.arrangement
 
     def _rearrange(self, standing: Standing, change: Rearrangement) -> None:
@@ -321,7 +352,7 @@ class Writer:
         if order.seq == last:
             return
         if order.seq < last:
-            raise _stale(order.seq, last)
+            raise stale_seq(order.seq, last)
         self._check_points(snapshot.set_points)
         restored = plant.start(None)
         for entry in snapshot.newest:
@@ -329,10 +360,16 @@ class Writer:
         changes = self._rearrangements(restored, snapshot.switching, can_be_empty=True)
         for point in snapshot.set_points:
             plant.place(restored, point)
+        for wanted in snapshot.corrections:
+            plant.correct(restored, wanted)
+        for shift in snapshot.primary:
+            plant.shift(restored, shift)
         for change in changes:
             self._rearrange(restored, change)
         plant.move(restored, snapshot.stamp.at)
         standing.at, standing.base = restored.at, restored.base
+        standing.planned, standing.corrections = restored.planned, restored.corrections
+        standing.primary = restored.primary
         standing.p_kw, standing.q_kvar = restored.p_kw, restored.q_kvar
         standing.set_points, standing.arrangement = restored.set_points, restored.arrangement
         standing.is_new = True
@@ -341,22 +378,6 @@ class Writer:
         for name, seq in restored.newest.items():
             standing.newest[name] = max(seq, standing.newest.get(name, -1))
         standing.newest[key] = order.seq
-
-
-def _key(change: Change) -> tuple[Thing, str]:
-    match change:
-        case SetPoint():
-            return _ASSET, change.asset
-        case SwitchPosition():
-            return Thing.SWITCH, change.switch
-        case TapPosition():
-            return Thing.TAP, change.transformer
-        case Outage():
-            return Thing.OUTAGE, change.branch
-        case SourceState():
-            return Thing.SOURCE, change.source
-        case _:
-            assert_never(change)
 
 
 def _with(
@@ -368,21 +389,3 @@ def _with(
     if value is not None:
         table[name] = value
     return tuple(sorted(table.items()))
-
-
-def _too_much(thing: str, asset: str, kva: float, rating: float) -> RefusedError:
-    return RefusedError(
-        RefusalCode.OUT_OF_RANGE,
-        f"{thing} cannot inject {kva:.6g} kVA",
-        f"its rating is {rating:.6g} kVA",
-        "reduce P or Q",
-    ).with_facts(RefusalFacts(element=asset, asked=kva, most=rating))
-
-
-def _stale(seq: int, newest: int) -> RefusedError:
-    return RefusedError(
-        RefusalCode.STALE_SEQ,
-        f"the write with seq {seq} came too late",
-        f"seq {newest} of the same peer holds already",
-        f"send it again with a seq above {newest}",
-    ).with_facts(RefusalFacts(seq_newest=newest))

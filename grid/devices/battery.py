@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from peercell.agents.errors import DeviceError
 from peercell.grid.admittance import Real
-from peercell.grid.devices.errors import DeviceError
 from peercell.grid.devices.quantity import Quantity, number, setting
 
 _SECONDS_PER_HOUR = 3600.0

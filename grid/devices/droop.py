@@ -5,40 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from peercell.agents.control.droop import Curve
 from peercell.grid.admittance import Real
-from peercell.grid.devices.errors import DeviceError, HuntingError
+from peercell.grid.devices.errors import HuntingError
 from peercell.grid.devices.inverter import Inverter, Priority
 from peercell.grid.devices.quantity import Quantity, number
-from peercell.grid.model import PerUnit, Record, Share
 
 DAMPING = 0.5
 TOLERANCE_KVA = 1e-4
 ROUNDS_MAX = 200
-
-
-class Curve(Record, frozen=True):
-    """A characteristic in straight pieces: `share` of the rating over `voltage_pu`, flat outside.
-
-    Raises
-    ------
-    DeviceError : fewer than two points, lists of different length, or voltages that do not rise.
-    """
-
-    voltage_pu: tuple[PerUnit, ...]
-    share: tuple[Share, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.voltage_pu) != len(self.share) or len(self.share) < 2:
-            raise DeviceError(
-                "a droop curve needs a share for each of two or more voltages",
-                f"it has {len(self.voltage_pu)} voltages and {len(self.share)} shares",
-            )
-        if not (np.diff(self.voltage_pu) > 0.0).all():
-            raise DeviceError("the voltages of a droop curve must rise", f"{self.voltage_pu}")
-
-    def at(self, voltage_pu: Quantity) -> Real:
-        """Return the share at a voltage."""
-        return np.asarray(np.interp(number("voltage_pu", voltage_pu), self.voltage_pu, self.share))
 
 
 # Default settings of IEEE 1547-2018, tables 8 (voltage-reactive power) and 10 (voltage-active
@@ -68,11 +43,12 @@ class Droop:
         """
         rating = np.asarray(self.inverter.rating_kva, np.float64)
         most = number("available_kw", available_kw)
+        seen = number("voltage_pu", voltage_pu)
         if self.volt_watt is not None:
-            most = np.minimum(most, self.volt_watt.at(voltage_pu) * rating)
+            most = np.minimum(most, self.volt_watt.at(seen) * rating)
         reactive = np.zeros_like(rating)
         if self.volt_var is not None:
-            reactive = self.volt_var.at(voltage_pu) * rating
+            reactive = self.volt_var.at(seen) * rating
         return self.inverter.give(most, reactive, (0.0, most), Priority.REACTIVE)
 
 

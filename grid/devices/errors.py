@@ -1,10 +1,6 @@
-"""What can be wrong with a device, each a type of its own."""
+"""What can be wrong when devices act together."""
 
 from peercell.agents.errors import PeercellError
-
-
-class DeviceError(PeercellError):
-    """A device with impossible settings, or asked for something that is not a number."""
 
 
 class HuntingError(PeercellError):

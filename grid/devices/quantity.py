@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from peercell.agents.errors import DeviceError
 from peercell.grid.admittance import Real
-from peercell.grid.devices.errors import DeviceError
 
 Quantity = float | Real
 

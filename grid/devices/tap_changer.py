@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct, structs
 
-from peercell.grid.devices.errors import DeviceError, HuntingError
+from peercell.agents.errors import DeviceError
+from peercell.grid.devices.errors import HuntingError
 from peercell.grid.devices.quantity import number
 from peercell.grid.model import TapChanger, Transformer
 

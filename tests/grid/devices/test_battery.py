@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peercell.agents.errors import DeviceError
 from peercell.grid.devices.battery import Battery
-from peercell.grid.devices.errors import DeviceError
 
 
 @st.composite

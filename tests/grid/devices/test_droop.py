@@ -11,18 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.grid.builders import case33, load
 
+from peercell.agents.control.droop import Curve
+from peercell.agents.errors import DeviceError
 from peercell.broker.cells import load_cell
 from peercell.grid.admittance import Real
 from peercell.grid.devices.droop import (
     VOLT_VAR_CATEGORY_A,
     VOLT_VAR_CATEGORY_B,
     VOLT_WATT,
-    Curve,
     Droop,
     Settled,
     settle,
 )
-from peercell.grid.devices.errors import DeviceError, HuntingError
+from peercell.grid.devices.errors import HuntingError
 from peercell.grid.devices.inverter import Inverter
 from peercell.grid.feeder import Feeder
 from peercell.grid.model import AssetKind

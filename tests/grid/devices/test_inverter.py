@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peercell.grid.devices.errors import DeviceError
+from peercell.agents.errors import DeviceError
 from peercell.grid.devices.inverter import Inverter, Priority
 
 ANY_POWER = st.one_of(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.grid.builders import case33, load
 
-from peercell.grid.devices.errors import DeviceError
+from peercell.agents.errors import DeviceError
 from peercell.grid.devices.soft_open_point import SoftOpenPoint, SoftOpenPointPower
 from peercell.grid.feeder import Feeder
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandapower.control import DiscreteTapControl
 
+from peercell.agents.errors import DeviceError
 from peercell.broker.cells import load_cell
-from peercell.grid.devices.errors import DeviceError, HuntingError
+from peercell.grid.devices.errors import HuntingError
 from peercell.grid.devices.tap_changer import ChangerState, observe, rest_positions
 from peercell.grid.feeder import Feeder
 from peercell.grid.model import Tap, TapChanger, Transformer

@@ -1,0 +1,139 @@
+"""What stands in a cell: the newest word on everything that peers may write."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+import numpy as np
+
+from peercell.agents.grid_parts import (
+    Correction,
+    Outage,
+    SetPoint,
+    SourceState,
+    Stamp,
+    Switching,
+    SwitchPosition,
+    TapPosition,
+    Thing,
+)
+from peercell.grid.admittance import Real
+
+Rearrangement = SwitchPosition | TapPosition | Outage | SourceState
+Change = SetPoint | Correction | Rearrangement
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """What is connected otherwise than in the cell file; equal ones are equal networks."""
+
+    closed: tuple[tuple[str, bool], ...] = ()
+    taps: tuple[tuple[str, int], ...] = ()
+    outages: tuple[str, ...] = ()
+    sources: tuple[SourceState, ...] = ()
+
+    def switching(self) -> Switching:
+        """Return the arrangement as the changes that make it."""
+        return Switching(
+            tuple(SwitchPosition(*pair) for pair in self.closed),
+            tuple(TapPosition(*pair) for pair in self.taps),
+            tuple(Outage(branch, out=True) for branch in self.outages),
+            self.sources,
+        )
+
+
+@dataclass(slots=True)
+class Standing:
+    """What stands: the newest word on everything that peers may write.
+
+    Attributes
+    ----------
+    rev, topo : revisions of the state and of what is connected.
+    at : local time; None for the nominal powers of the cell file.
+    base : P in kW and Q in kvar of every asset at that time without set-points.
+    planned : the same with set-points.
+    p_kw, q_kvar : the same with corrections and primary control: what is injected.
+    set_points : of the assets that do not follow their profile.
+    corrections : of the assets whose controller wants them to leave their plan.
+    primary : by how much inverters leave what is wanted of them by themselves.
+    arrangement : what is connected otherwise than in the cell file.
+    newest : the `seq` of the newest write of each peer to each thing.
+    is_new : whether the state has changed since it was copied.
+    """
+
+    rev: int
+    topo: int
+    at: datetime | None
+    base: tuple[Real, Real]
+    planned: tuple[Real, Real]
+    p_kw: Real
+    q_kvar: Real
+    set_points: dict[str, SetPoint]
+    corrections: dict[str, Correction]
+    primary: dict[str, Correction]
+    arrangement: Arrangement
+    newest: dict[tuple[str, Thing, str], int]
+    is_new: bool = False
+
+    def copy(self) -> "Standing":
+        """Return a copy that can be written without changing this one."""
+        return Standing(
+            self.rev,
+            self.topo,
+            self.at,
+            self.base,
+            (self.planned[0].copy(), self.planned[1].copy()),
+            self.p_kw.copy(),
+            self.q_kvar.copy(),
+            self.set_points.copy(),
+            self.corrections.copy(),
+            self.primary.copy(),
+            self.arrangement,
+            self.newest.copy(),
+        )
+
+    def has_powers_of(self, other: "Standing") -> bool:
+        """Return whether both lead to the same readings, bit for bit."""
+        return (
+            self.arrangement == other.arrangement
+            and np.array_equal(self.planned, other.planned)
+            and np.array_equal(self.p_kw, other.p_kw)
+            and np.array_equal(self.q_kvar, other.q_kvar)
+        )
+
+    def set_point(self, asset: str) -> SetPoint:
+        """Return the set-point of an asset; without values where it follows its profile."""
+        return self.set_points.get(asset) or SetPoint(asset)
+
+    def correction(self, asset: str) -> Correction:
+        """Return the correction of an asset; zero where it follows its plan."""
+        return self.corrections.get(asset) or Correction(asset, 0.0, 0.0)
+
+    @property
+    def powers(self) -> tuple[Real, Real, Real, Real]:
+        """Planned P and Q, then injected P and Q, of every asset."""
+        return (*self.planned, self.p_kw, self.q_kvar)
+
+    @property
+    def stamp(self) -> Stamp:
+        """The revisions and the time, as replies carry them."""
+        return Stamp(self.rev, self.topo, self.at)
+
+
+def thing_of(change: Change) -> tuple[Thing, str]:
+    """Return what a change is of; of two changes of it the newer holds."""
+    match change:
+        case SetPoint():
+            return Thing.ASSET, change.asset
+        case Correction():
+            return Thing.CORRECTION, change.asset
+        case SwitchPosition():
+            return Thing.SWITCH, change.switch
+        case TapPosition():
+            return Thing.TAP, change.transformer
+        case Outage():
+            return Thing.OUTAGE, change.branch
+        case SourceState():
+            return Thing.SOURCE, change.source
+        case _:
+            assert_never(change)
