@@ -151,7 +151,7 @@ DSO = SettingsTable(
 GRID_SERVICE = SettingsTable(
     key="grid_service",
     settings=(GridServiceSettings,),
-    derived=frozenset({"peers", "start"}),
+    derived=frozenset({"peers", "start", "controlled"}),
     terms=GridServiceTerms,
 )
 TABLES: tuple[SettingsTable[Any], ...] = (TRADING, WHOLESALE, PROSUMER, DSO, GRID_SERVICE)

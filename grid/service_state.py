@@ -143,7 +143,8 @@ class Plant:
         number = self.position[asset]
         p_kw, by_kvar = self.wanted(standing, asset)
         if (own := standing.primary.get(asset)) is not None:
-            p_kw, by_kvar = p_kw + own.p_kw, by_kvar + own.q_kvar
+            device = self.devices[asset].at(float(standing.planned[0][number]))
+            p_kw, by_kvar = device.nearest(p_kw + own.p_kw, by_kvar + own.q_kvar)
         standing.p_kw[number] = p_kw
         standing.q_kvar[number] = standing.planned[1][number] + by_kvar
 

@@ -17,6 +17,9 @@ _HALVINGS = 64
 # Share of the rating over which the slope of the reactive limit is taken. At a corner this gives
 # the edge below it, on which a device moves when it is asked for less.
 _SLOPE_STEP = 1e-4
+# Shares of the rating: below the first Q the circle is too steep for such a step, below the second
+# it is vertical.
+_STEEP, _TIP = 0.05, 1e-6
 
 Weight = Annotated[float, Meta(ge=0.0, le=1e9)]
 PositiveWeight = Annotated[float, Meta(gt=0.0, le=1e9)]
@@ -141,22 +144,28 @@ class Device(Struct, frozen=True, kw_only=True):
         price_kw, price_kvar = _cut(price_kw), _cut(price_kvar)
         p_kw, q_kvar = self.best(price_kw, price_kvar)
         weights, limit = self.weights, self.reactive_limit(p_kw)
-        free = -price_kvar / weights.reactive
-        edge = bend = 0.0
-        if abs(free) >= limit:
-            edge = math.copysign(self._edge(p_kw), free)
-            if self._is_on_circle(p_kw, limit):
-                if limit <= 0.0:
-                    return Response(0.0, edge, 0.0, 0.0)
-                bend = weights.reactive * (abs(free) / limit - 1.0)
-        stiff = weights.active + bend + (weights.reactive + bend) * edge * edge
         slope = price_kw - weights.linear + weights.active * (p_kw - self.planned_kw)
+        free = -price_kvar / weights.reactive
+        if abs(free) < limit:
+            gap = self._gap(p_kw, slope)
+            return Response(1.0 / weights.active, 0.0, 1.0 / weights.reactive, gap)
+        bend, edge = 0.0, self._edge(p_kw, limit)
+        if self._is_on_circle(p_kw, limit):
+            if limit <= _TIP * self.rating_kva:
+                # Where the circle is vertical a device moves in Q alone.
+                bend = max(-slope / p_kw, 0.0) if p_kw else math.inf
+                return Response(0.0, 0.0, 1.0 / (weights.reactive + bend), 0.0)
+            bend = weights.reactive * (abs(free) / limit - 1.0)
+        edge = math.copysign(edge, edge * free)
+        stiff = weights.active + bend + (weights.reactive + bend) * edge * edge
         slope += edge * (price_kvar + weights.reactive * q_kvar)
-        gap = 0.0
-        if (p_kw >= self.p_kw_most and slope < 0.0) or (p_kw <= self.p_kw_min and slope > 0.0):
-            gap = -slope
-        reactive = 0.0 if abs(free) >= limit else 1.0 / weights.reactive
-        return Response(1.0 / stiff, edge, reactive, gap)
+        return Response(1.0 / stiff, edge, 0.0, self._gap(p_kw, slope))
+
+    def _gap(self, p_kw: float, slope: float) -> float:
+        """Return what is missing until P leaves a bound that the derivative holds it at."""
+        held_high = p_kw >= self.p_kw_most and slope < 0.0
+        held_low = p_kw <= self.p_kw_min and slope > 0.0
+        return -slope if held_high or held_low else 0.0
 
     def _reactive(self, p_kw: float, price_kvar: float) -> float:
         limit = self.reactive_limit(p_kw)
@@ -184,13 +193,13 @@ class Device(Struct, frozen=True, kw_only=True):
         on_triangle = self.tan_max is not None and limit >= self.tan_max * abs(p_kw)
         return limit < self.q_kvar_max and not on_triangle
 
-    def _edge(self, p_kw: float) -> float:
+    def _edge(self, p_kw: float, limit: float) -> float:
         """Return the slope of the reactive limit just below P."""
         step = _SLOPE_STEP * self.rating_kva
         below = max(p_kw - step, self.p_kw_min)
-        if step <= 0.0 or below >= p_kw:
-            return self._limit_slope(p_kw, self.reactive_limit(p_kw))
-        return (self.reactive_limit(p_kw) - self.reactive_limit(below)) / (p_kw - below)
+        if below >= p_kw or (limit < _STEEP * self.rating_kva and self._is_on_circle(p_kw, limit)):
+            return self._limit_slope(p_kw, limit)
+        return (limit - self.reactive_limit(below)) / (p_kw - below)
 
 
 class DeviceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

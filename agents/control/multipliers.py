@@ -4,7 +4,7 @@ Whoever has the same numbers computes the same bits: sums run in a fixed order a
 leaves it to a library in which order to add.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,6 @@ Real = npt.NDArray[np.float64]
 ROWS_MAX = 40
 """Limits that move at once: those with a multiplier, then the worst broken ones."""
 
-# With less than this share of what its devices could do, the worst limit first pays what is
-# missing until they do it.
-_RESPONSIVE_SHARE = 0.3
 # Added to the diagonal of the curvature: a share of itself, and of what is yet to wake up.
 _DAMPING, _SLEEPING = 1e-3, 0.02
 _SWEEPS_MAX = 300
@@ -63,15 +60,13 @@ def next_multipliers(limits: Limits, responses: Sequence[Response]) -> Real:
         return found
     per_kw, per_kvar = limits.per_kw[active], limits.per_kvar[active]
     excess = limits.excess[active].copy()
-    moving = np.array([float(answer.gap == 0.0) for answer in responses])
     start = found[active]
+    moving = np.array([float(answer.gap == 0.0) for answer in responses])
     worst = int(np.argmax(excess))
-    if excess[worst] > 0.0:
-        raised, moving = _wake(per_kw[worst], per_kvar[worst], responses, moving)
-        if raised > 0.0:
-            awake = np.array([float(answer.gap == 0.0) for answer in responses])
-            excess -= raised * _curvature(per_kw, per_kvar, responses, awake)[:, worst]
-            start[worst] += raised
+    for raised, number in _waking(per_kw[worst], per_kvar[worst], responses, excess[worst]):
+        excess -= raised * _curvature(per_kw, per_kvar, responses, moving)[:, worst]
+        start[worst] += raised
+        moving[number] = 1.0
     curvature = _curvature(per_kw, per_kvar, responses, moving)
     own = curvature.diagonal().copy()
     possible = _own_curvature(per_kw, per_kvar, responses)
@@ -132,34 +127,32 @@ def _own_curvature(per_kw: Real, per_kvar: Real, responses: Sequence[Response]) 
     return total
 
 
-def _wake(
-    per_kw: Real, per_kvar: Real, responses: Sequence[Response], moving: Real
-) -> tuple[float, Real]:
-    """Return the price that wakes enough devices up for one limit, and which then move.
+def _waking(
+    per_kw: Real, per_kvar: Real, responses: Sequence[Response], excess: float
+) -> Iterator[tuple[float, int]]:
+    """Yield the devices that wake up as the price of one limit rises until it is kept.
 
     Where all reactive power is used and no active power is offered yet, the curvature is next to
-    nothing and a Newton step would be huge.
+    nothing and a Newton step would be huge. Each comes with the price above that of the one before.
     """
-    awake = possible = 0.0
+    slope = 0.0
     asleep: list[tuple[float, int, float]] = []
     for number, answer in enumerate(responses):
         along = float(per_kw[number]) + answer.edge * float(per_kvar[number])
         share = along * along * answer.along
-        across = float(per_kvar[number]) ** 2 * answer.reactive
-        awake += across
-        possible += share + across
-        if moving[number]:
-            awake += share
+        slope += float(per_kvar[number]) ** 2 * answer.reactive
+        if answer.gap == 0.0:
+            slope += share
         elif along * answer.gap > 0.0:
             asleep.append((answer.gap / along, number, share))
-    moved, raised = moving.copy(), 0.0
-    for price, number, share in sorted(asleep):
-        if awake >= _RESPONSIVE_SHARE * possible:
+    price = 0.0
+    for threshold, number, share in sorted(asleep):
+        excess -= slope * (threshold - price)
+        if excess <= 0.0:
             break
-        awake += share
-        moved[number] = 1.0
-        raised = price
-    return raised, moved
+        yield threshold - price, number
+        price = threshold
+        slope += share
 
 
 def _projected_step(curvature: Real, excess: Real, least: Real) -> Real:
