@@ -1,18 +1,19 @@
 """What the devices of a control case do to its monitored voltages and loadings."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from msgspec import Struct
 
-from peercell.grid.admittance import Real
+from peercell.grid.admittance import Complex, Index, Real
 from peercell.grid.control_case import ControlCase
+from peercell.grid.engine import LinkFlow
 from peercell.grid.errors import UnknownElementError
 from peercell.grid.feeder import Feeder, State
 
 # Central differences with this share of a rating: solver noise and curvature both stay below 1e-6
 # of the derivative.
 _STEP_SHARE = 1e-2
+# What a solver leaves of a limit that is met exactly is no violation.
+TOLERANCE_PU = 1e-6
 
 
 class Controlled(Struct, frozen=True):
@@ -26,17 +27,44 @@ class Controlled(Struct, frozen=True):
     state: State
 
 
-@dataclass(frozen=True, slots=True)
-class Slopes:
+class Slopes(Struct, frozen=True):
     """Exact derivatives at an operating point, a column a device, per kW and per kvar.
 
-    `v_*` (monitored, devices) in pu, `loading_*` (loadings, devices) in percent.
+    Attributes
+    ----------
+    v_per_kw, v_per_kvar : (monitored, devices) pu.
+    loading : (loadings,) percent, turned by the angle of the power that flows: its magnitude is
+        the loading, its real part goes with P and its imaginary part with Q.
+    loading_per_kw, loading_per_kvar : (loadings, devices) of it, complex percent.
     """
 
     v_per_kw: Real
     v_per_kvar: Real
-    loading_per_kw: Real
-    loading_per_kvar: Real
+    loading: Complex
+    loading_per_kw: Complex
+    loading_per_kvar: Complex
+
+
+class Outcome(Struct, frozen=True):
+    """How good a control is.
+
+    Attributes
+    ----------
+    in_limits : whether all voltages and loadings are within the limits, margins aside.
+    loading_percent_max : None where the case limits no loading.
+    curtailed_kw : power that the devices give up against their plans, either way.
+    reactive_kvar : reactive power that they exchange, either way.
+    objective : what the case's weights say it costs.
+    """
+
+    in_limits: bool
+    v_max_pu: float
+    v_min_pu: float
+    loading_percent_max: float | None
+    curtailed_kw: float
+    reactive_kvar: float
+    losses_kw: float
+    objective: float
 
 
 class ControlledFeeder:
@@ -88,6 +116,33 @@ class ControlledFeeder:
         v_pu = np.abs(state.voltage[self._monitored])
         return Controlled(v_pu, 100.0 * state.links.loading[self._branches], state)
 
+    def outcome(self, p_kw: Real, q_kvar: Real) -> Outcome:
+        """Return what the devices reach with their power (devices,), and what it costs.
+
+        Raises
+        ------
+        CollapseError : the network cannot carry this power.
+        """
+        found = self.solve(p_kw, q_kvar)
+        case, limits = self.case, self.case.limits
+        high, low = float(found.v_pu.max()), float(found.v_pu.min())
+        most = np.array([row.loading_percent_max for row in case.loadings])
+        injected = list(zip(case.devices, p_kw.tolist(), q_kvar.tolist(), strict=True))
+        return Outcome(
+            in_limits=bool(
+                limits.v_min_pu - TOLERANCE_PU <= low
+                and high <= limits.v_max_pu + TOLERANCE_PU
+                and (found.loading_percent <= most + 100.0 * TOLERANCE_PU).all()
+            ),
+            v_max_pu=high,
+            v_min_pu=low,
+            loading_percent_max=float(found.loading_percent.max()) if most.size else None,
+            curtailed_kw=sum(abs(device.planned_kw - p) for device, p, _ in injected),
+            reactive_kvar=float(np.abs(q_kvar).sum()),
+            losses_kw=float(found.state.links.losses_kw),
+            objective=sum(device.cost(p, q) for device, p, q in injected),
+        )
+
     def slopes(self, p_kw: Real, q_kvar: Real) -> Slopes:
         """Return how voltages and loadings answer to each device at an operating point.
 
@@ -105,12 +160,15 @@ class ControlledFeeder:
         for row in np.flatnonzero(~steps.converged)[:1]:
             self.solve(p_rows[row], q_rows[row])
         v_pu = np.abs(steps.voltage[:, self._monitored])
-        percent = 100.0 * steps.links.loading[:, self._branches]
-        found = []
-        for values in (v_pu, percent):
-            up_p, down_p, up_q, down_q = values.reshape(4, count, -1)
-            found += [((up_p - down_p).T / (2.0 * step)), ((up_q - down_q).T / (2.0 * step))]
-        return Slopes(*found)
+        loading = _turned(steps.links, self._branches)
+        v_ends, loading_ends = v_pu.reshape(4, count, -1), loading.reshape(4, count, -1)
+        return Slopes(
+            v_per_kw=(v_ends[0] - v_ends[1]).T / (2.0 * step),
+            v_per_kvar=(v_ends[2] - v_ends[3]).T / (2.0 * step),
+            loading=_turned(self.solve(p_kw, q_kvar).state.links, self._branches),
+            loading_per_kw=(loading_ends[0] - loading_ends[1]).T / (2.0 * step),
+            loading_per_kvar=(loading_ends[2] - loading_ends[3]).T / (2.0 * step),
+        )
 
     def lindistflow(self) -> tuple[Real, Real]:
         """Return R and X (monitored, devices) in pu per kW and kvar, from the network alone."""
@@ -124,3 +182,11 @@ class ControlledFeeder:
         active, reactive = (np.broadcast_to(fixed, shape).copy() for fixed in self._fixed)
         active[..., self._assets], reactive[..., self._assets] = p_kw, q_kvar
         return active, reactive
+
+
+def _turned(links: LinkFlow, branches: Index) -> Complex:
+    """Return loadings (…, branches) in percent, turned by the angle of the power into the link."""
+    power = links.from_kva[..., branches]
+    size = np.abs(power)
+    angle = np.where(size > 0.0, power, 1.0) / np.where(size > 0.0, size, 1.0)
+    return np.asarray(100.0 * links.loading[..., branches] * angle)

@@ -1,6 +1,6 @@
 """What the best plan would cost if one desk knew everything: the reference for the traders.
 
-The only module that uses cvxpy, and no role imports it: `solve_centrally` is for comparison.
+No role imports it: `solve_centrally` is for comparison.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,20 +11,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from peercell.agents.errors import MissingExtraError, PeercellError
+from peercell.agents.convex import minimise, modelling
 from peercell.agents.trading.blocks import Offer, Supply
 from peercell.agents.trading.links import Link
 from peercell.agents.units import UNLIMITED_KWH
 
 Array = NDArray[np.float64]
-# Asked of the interior-point solver; below, it reports trouble on markets that are well solved.
-SOLVER_DIGITS = 1e-10
-
-
-class SolverError(PeercellError):
-    """The central solver gave up."""
-
-    exit_code = 5
+_DIGITS = 1e-10
+_TASK = "the central optimum"
 
 
 class Optimum(Struct, frozen=True):
@@ -52,10 +46,7 @@ def solve_centrally(
     MissingExtraError : cvxpy is not installed.
     SolverError : the solver found no optimum.
     """
-    try:
-        cvxpy = import_module("cvxpy")
-    except ModuleNotFoundError:
-        raise MissingExtraError("the central optimum", "solver") from None
+    cvxpy = modelling(_TASK)
     index = {name: i for i, name in enumerate(offers)}
     supplies = [Supply(offer, voll_eur_per_kwh) for offer in offers.values()]
     blocks = _columns(block for supply in supplies for block in supply.curve)
@@ -79,15 +70,10 @@ def solve_centrally(
         # A limit of 1e9 that never binds is left out: it would only spoil the solver's scaling.
         bounded = np.flatnonzero(terms[:, 2] < UNLIMITED_KWH)
         limits.append(energy[bounded] <= terms[bounded, 2])
-    problem = cvxpy.Problem(cvxpy.Minimize(cost), [balance, *limits])
-    tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), SOLVER_DIGITS)
-    try:
-        problem.solve(solver=cvxpy.CLARABEL, **tight)
-    except cvxpy.error.SolverError as error:
-        raise SolverError("the central optimum was not found", str(error)) from None
+    least_eur = minimise(cost, [balance, *limits], _DIGITS, _TASK)
     prices = np.clip(-np.asarray(balance.dual_value), 0.0, voll_eur_per_kwh)
     return Optimum(
-        float(problem.value) + sum(offer.fixed_cost_eur for offer in offers.values()),
+        least_eur + sum(offer.fixed_cost_eur for offer in offers.values()),
         dict(zip(offers, prices.tolist(), strict=True)),
         tuple(np.asarray(flow.value, dtype=np.float64).tolist()),
     )

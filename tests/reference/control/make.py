@@ -25,8 +25,8 @@ from peercell.grid.rows import row_at
 
 HERE = Path(__file__).parent
 TAN_PHI = math.tan(math.acos(0.95))
-# What VDE-AR-N 4105 and IEEE 1547-2018 (category B) ask of inverters without sun.
-STATCOM_SHARE = 0.44
+# An inverter without sun gives as much Q as one at full power with power factor 0.95.
+STATCOM_SHARE = round(math.sin(math.acos(0.95)), 4)
 FLEXIBLE_SHARE = 0.4
 CASE33_PV_BUSES = ("17", "21", "24", "32", "13", "29", "10", "27", "7", "15")
 
@@ -34,6 +34,7 @@ CASE33_PV_BUSES = ("17", "21", "24", "32", "13", "29", "10", "27", "7", "15")
 def compile_cells() -> None:
     """Write the cells that the package does not ship, with the days of their cases."""
     for name, code, days in (
+        ("rural1", "1-LV-rural1--2-sw", ("2016-10-07/2016-10-07",)),
         ("rural2", "1-LV-rural2--2-sw", ("2016-01-01/2016-01-01", "2016-05-26/2016-05-26")),
         ("rural3", "1-LV-rural3--2-sw", ("2016-02-17/2016-02-17", "2016-05-27/2016-05-27")),
     ):
@@ -106,6 +107,21 @@ def statcoms(ratings_kva: Iterable[tuple[str, str, float]]) -> Iterable[DeviceEn
         )
 
 
+def storage(loaded: LoadedCell) -> Iterable[DeviceEntry]:
+    """Yield the batteries of a cell, idle and half full."""
+    bus = bus_of(loaded.cell)
+    for asset in loaded.cell.assets:
+        if asset.kind is AssetKind.BATTERY and asset.rating_kva:
+            yield DeviceEntry(
+                id=asset.id,
+                bus=bus[asset.id],
+                kind=DeviceKind.STORAGE,
+                p_kw_min=-asset.rating_kva,
+                p_kw_max=asset.rating_kva,
+                q_kvar_max=0.0,
+            )
+
+
 def over_voltage() -> Iterable[tuple[str, CaseFile]]:
     """Yield the cases of too much sun."""
     for name, cell, at, scale in (
@@ -160,6 +176,66 @@ def case33_over_voltage() -> CaseFile:
     return CaseFile(cell="case33", title=title, load_scale=0.3, devices=devices)
 
 
+def under_voltage() -> Iterable[tuple[str, CaseFile]]:
+    """Yield the cases of too much load, without sun."""
+    for name, cell, at, scale in (
+        ("rural1", "cells/rural1", "2016-10-07T20:15", 4.0),
+        ("rural2", "cells/rural2", "2016-01-01T17:45", 3.0),
+        ("rural3", "cells/rural3", "2016-02-17T09:30", 2.2),
+        ("semiurb4", "semiurb4", "2016-01-21T13:45", 4.0),
+    ):
+        moment, loaded = datetime.fromisoformat(at), open_cell(cell)
+        bus, factor = bus_of(loaded.cell), 2.0 if name == "semiurb4" else 1.0
+        plants = [
+            (asset.id, bus[asset.id], (asset.rating_kva or asset.p_kw) / factor)
+            for asset in filter(is_plant, loaded.cell.assets)
+        ]
+        yield (
+            f"{name}-uv",
+            CaseFile(
+                cell=cell,
+                title=f"{name}: load x{scale:g} at {moment:%H:%M on %d %B %Y}, no sun",
+                at=moment,
+                load_scale=scale,
+                devices=(
+                    *statcoms(plants),
+                    *storage(loaded),
+                    *flexible(loaded, moment, scale),
+                ),
+            ),
+        )
+    for percent in (70, 80, 90):
+        yield f"cigre-lv-uv{percent}", cigre_under_voltage(percent / 100.0)
+    yield "case33-uv", case33_under_voltage()
+
+
+def cigre_under_voltage(scale: float) -> CaseFile:
+    """Return CIGRE's low-voltage network at a share of its load, inverters of 1.6 times its kVA."""
+    loaded = open_cell("cigre-lv3")
+    bus = bus_of(loaded.cell)
+    ratings = [
+        (f"inv-{bus[asset.id]}", bus[asset.id], 1.6 * math.hypot(asset.p_kw, asset.q_kvar))
+        for asset in loaded.cell.assets
+        if asset.kind in CONSUMERS
+    ]
+    return CaseFile(
+        cell="cigre-lv3",
+        title=f"CIGRE low voltage: {scale:.0%} of the load, no sun",
+        load_scale=scale,
+        devices=(*statcoms(ratings), *flexible(loaded, None, scale)),
+    )
+
+
+def case33_under_voltage() -> CaseFile:
+    """Return the 33-bus feeder at its full load, with ten inverters of 300 kVA."""
+    ratings = [(f"inv-{bus}", bus, 300.0) for bus in CASE33_PV_BUSES]
+    return CaseFile(
+        cell="case33",
+        title="33-bus feeder: all of the load, ten inverters of 300 kVA",
+        devices=(*statcoms(ratings), *flexible(open_cell("case33"), None, 1.0)),
+    )
+
+
 def congestion() -> CaseFile:
     """Return rural1 as it is at noon on 28 May 2016: its PV loads the transformer to 204 %."""
     loaded, moment = open_cell("rural1"), datetime(2016, 5, 28, 12)
@@ -184,6 +260,13 @@ def congestion() -> CaseFile:
     )
 
 
+def cases() -> Iterable[tuple[str, CaseFile]]:
+    """Yield every case with the name of its file."""
+    yield from over_voltage()
+    yield from under_voltage()
+    yield "rural1-congestion", congestion()
+
+
 def open_cell(name: str) -> LoadedCell:
     """Return a shipped cell, or one that lies beside the cases."""
     return load_cell(str(HERE / name) if "/" in name else name)
@@ -192,7 +275,7 @@ def open_cell(name: str) -> LoadedCell:
 def main() -> None:
     """Write the cells, then the cases."""
     compile_cells()
-    for name, case in (*over_voltage(), ("rural1-congestion", congestion())):
+    for name, case in cases():
         save_case(case, HERE / f"{name}.json")
 
 
