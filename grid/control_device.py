@@ -1,9 +1,10 @@
 """What a controller may move: devices with a range of P, a reach of Q and a cost of moving."""
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from peercell.agents.control.device import Device as Capability
+from peercell.agents.control.device import Weights
 from peercell.grid.errors import ControlCaseError
 from peercell.grid.model import Asset, AssetKind, Customer, Id, Magnitude, Rating, Real, Record
 
@@ -56,15 +57,6 @@ class DeviceEntry(Record, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """What leaving the plan costs: linear (P0 - P) + ½ active (P0 - P)² + ½ reactive Q²."""
-
-    linear: float
-    active: float
-    reactive: float
-
-
-@dataclass(frozen=True, slots=True)
 class Device:
     """What a controller may move: P and Q at a bus, positive = injection.
 
@@ -89,18 +81,17 @@ class Device:
     tan_max: float | None
     weights: Weights
 
-    def reactive_limit(self, p_kw: float) -> float:
-        """Return the largest |Q| beside a P within the range."""
-        size = abs(p_kw)
-        circle = math.sqrt(max(self.rating_kva - size, 0.0) * (self.rating_kva + size))
-        limit = min(circle, self.q_kvar_max)
-        return limit if self.tan_max is None else min(limit, self.tan_max * size)
-
-    def cost(self, p_kw: float, q_kvar: float) -> float:
-        """Return what an injection costs beside the plan."""
-        less, weights = self.planned_kw - p_kw, self.weights
-        return weights.linear * less + 0.5 * (
-            weights.active * less * less + weights.reactive * q_kvar * q_kvar
+    @property
+    def can(self) -> Capability:
+        """What it can do and what that costs, without name and place."""
+        return Capability(
+            p_kw_min=self.p_kw_min,
+            p_kw_max=self.p_kw_max,
+            planned_kw=self.planned_kw,
+            rating_kva=self.rating_kva,
+            q_kvar_max=self.q_kvar_max,
+            weights=self.weights,
+            tan_max=self.tan_max,
         )
 
 

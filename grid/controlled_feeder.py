@@ -116,6 +116,16 @@ class ControlledFeeder:
         v_pu = np.abs(state.voltage[self._monitored])
         return Controlled(v_pu, 100.0 * state.links.loading[self._branches], state)
 
+    def device_voltages(self, p_kw: Real, q_kvar: Real) -> Real:
+        """Return the voltage that each device sees at the power of all (devices,), in pu.
+
+        Raises
+        ------
+        CollapseError : the network cannot carry this power.
+        """
+        state = self.feeder.solve(*self._powers(p_kw, q_kvar))
+        return np.abs(state.voltage[self._at_devices])
+
     def outcome(self, p_kw: Real, q_kvar: Real) -> Outcome:
         """Return what the devices reach with their power (devices,), and what it costs.
 
@@ -140,7 +150,7 @@ class ControlledFeeder:
             curtailed_kw=sum(abs(device.planned_kw - p) for device, p, _ in injected),
             reactive_kvar=float(np.abs(q_kvar).sum()),
             losses_kw=float(found.state.links.losses_kw),
-            objective=sum(device.cost(p, q) for device, p, q in injected),
+            objective=sum(device.can.cost(p, q) for device, p, q in injected),
         )
 
     def slopes(self, p_kw: Real, q_kvar: Real) -> Slopes:

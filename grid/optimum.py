@@ -129,7 +129,7 @@ def _least_cost(case: ControlCase, model: _Model) -> tuple[tuple[Real, Real], fl
     cost = _cost(cvxpy, devices, p_kw, q_kvar) / rating.sum()
     minimise(cost + _MISS_COST * missed, bounds, _DIGITS, _TASK)
     active = np.clip(p_kw.value, *np.array([(d.p_kw_min, d.p_kw_max) for d in devices]).T)
-    most_kvar = [d.reactive_limit(p) for d, p in zip(devices, active.tolist(), strict=True)]
+    most_kvar = [d.can.reactive_limit(p) for d, p in zip(devices, active.tolist(), strict=True)]
     reactive = np.clip(q_kvar.value, np.negative(most_kvar), most_kvar)
     return (active, reactive), float(missed.value)
 

@@ -212,12 +212,12 @@ def test_the_plan_costs_nothing_and_is_within_reach(
         return
     injections = [{"bus": "1", "p_kw": -rating_kva}]
     (device,) = case_of(devices=[entry], injections=injections).devices
-    assert device.cost(planned, 0.0) == 0.0
+    assert device.can.cost(planned, 0.0) == 0.0
     assert device.p_kw_min <= planned <= device.p_kw_max
-    limit = device.reactive_limit(planned)
+    limit = device.can.reactive_limit(planned)
     assert 0.0 <= limit <= device.q_kvar_max
     assert np.hypot(planned, limit) <= rating_kva * (1.0 + 1e-9)
-    assert device.cost(planned, limit) >= 0.0
+    assert device.can.cost(planned, limit) >= 0.0
 
 
 def test_what_is_not_json_is_refused_with_its_origin() -> None:

@@ -58,7 +58,7 @@ def independent(feeder: ControlledFeeder) -> float:
         return x[:count] * rating, x[count:] * rating
 
     def cost(x: np.ndarray) -> float:
-        costs = [d.cost(p, q) for d, p, q in zip(devices, *powers(x), strict=True)]
+        costs = [d.can.cost(p, q) for d, p, q in zip(devices, *powers(x), strict=True)]
         return float(sum(costs) / scale)
 
     def room(x: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def test_the_optimum_keeps_the_limits_and_the_ratings(name: str) -> None:
         assert found.loading_percent_max <= most + 1e-5
     for device, p, q in zip(feeder.case.devices, best.p_kw, best.q_kvar, strict=True):
         assert device.p_kw_min <= p <= device.p_kw_max
-        assert abs(q) <= device.reactive_limit(p)
+        assert abs(q) <= device.can.reactive_limit(p)
 
 
 def test_nothing_to_do_costs_nothing() -> None:
