@@ -2,7 +2,8 @@
 
 A block runs in a copy of the reader's situation: a folder that looks like the checkout, in which
 ./peercell is the code under test. `…` in the expected output stands for any text, alone in a line
-for any lines. A block after `<!-- not run: reason -->` is left alone; so are the commands below.
+for any lines. A block after `<!-- not run: reason -->` is left alone; so are the commands below. A block
+that starts a cell takes as long as the cell lives, and is run with the slow tests.
 """
 
 import os
@@ -10,11 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from peercell.broker.cell_runs import end
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -29,6 +33,7 @@ NOT_HERE = {
     "make lock": "changes the checkout",
 }
 COMMAND_S_MAX = 120
+STARTS_A_CELL = re.compile(r"(make|\./peercell) demo\b|\./peercell up\b")
 
 PEERCELL = f"""#!/bin/sh
 [ "${{1-}}" != setup ] || exit 0
@@ -43,6 +48,7 @@ class Step:
     where: str
     command: str
     expected: str
+    slow: bool
 
 
 def steps(page: Path) -> Iterator[Step]:
@@ -55,12 +61,16 @@ def steps(page: Path) -> Iterator[Step]:
             continue
         line = text.count("\n", 0, block.start(2)) + 1
         where = f"{page.relative_to(ROOT)}:{line}"
+        slow = STARTS_A_CELL.search(block[2]) is not None
         for part in re.split(r"^\$ ", block[2], flags=re.M)[1:]:
             command, _, expected = part.partition("\n")
             while command.endswith("\\"):
                 more, _, expected = expected.partition("\n")
                 command = command[:-1] + more.removeprefix("> ")
-            yield Step(where, command, expected)
+            yield Step(where, command, expected, slow)
+
+
+WITH_CELLS = [page for page in WITH_COMMANDS if any(step.slow for step in steps(page))]
 
 
 def matches(expected: str, printed: str) -> bool:
@@ -77,23 +87,39 @@ def matches(expected: str, printed: str) -> bool:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Path:
+def reader() -> Iterator[Path]:
     """Return a folder that looks like the checkout, with ./peercell running the code under test."""
-    folder = tmp_path / "peercell"
     left_out = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "run", "runs")
-    shutil.copytree(ROOT, folder, symlinks=True, ignore=left_out)
-    command = folder / "peercell"
-    command.write_text(PEERCELL)
-    command.chmod(0o755)
-    return folder
+    # The path of a socket has to be short.
+    with tempfile.TemporaryDirectory(prefix="peercell-") as short:
+        folder = Path(short) / "peercell"
+        shutil.copytree(ROOT, folder, symlinks=True, ignore=left_out)
+        command = folder / "peercell"
+        command.write_text(PEERCELL)
+        command.chmod(0o755)
+        yield folder
+        for cell in (folder / "run").glob("*"):
+            end(cell)
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
 def test_the_commands_of_a_page_print_what_it_says(page: Path, reader: Path) -> None:
+    call([step for step in steps(page) if not step.slow], reader)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_CELLS, ids=lambda page: page.name)
+def test_the_cells_of_a_page_live_as_it_says(page: Path, reader: Path) -> None:
+    call([step for step in steps(page) if step.slow], reader)
+    assert not list((reader / "run").glob("*/cell.lock"))
+
+
+def call(commands: Sequence[Step], reader: Path) -> None:
+    """Run commands in the reader's folder and compare what they print."""
     path = [str(reader), str(Path(sys.executable).parent), os.environ["PATH"]]
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
     environment = {**inherited, "PATH": os.pathsep.join(path), "COLUMNS": "100"}
-    for step in steps(page):
+    for step in commands:
         if step.command.startswith(tuple(NOT_HERE)):
             continue
         if step.command.startswith("make") and shutil.which("make") is None:
