@@ -109,8 +109,11 @@ def run_crew(
             seat = _take_seat(crew, spec, reactor.endpoint, roster.known, clock)
             incarnations[spec.peer] = seat.incarnation
             reactor.seat(seat)
+            log.info("%s (%s) runs as incarnation %d", spec.peer, spec.role, seat.incarnation)
         tell(Ready(incarnations))
-        return reactor.run()
+        why = reactor.run()
+        log.info("the process ends: %s", why)
+        return why
 
 
 def find(reference: str) -> Any:

@@ -1,6 +1,6 @@
 """Which run a command means, how a run begins, and how it ends."""
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,6 @@ from peercell.broker.plan import PeerState
 from peercell.broker.running import RunningCell, State, is_held, running_cells
 
 UP_S, UP_PEER_S = 20.0, 0.5
-# s; a supervisor holds its lock as soon as its modules are loaded.
-LOCK_S, LOCK_POLL_S = 3.0, 0.1
 
 
 class NoCellError(PeercellError):
@@ -80,7 +78,9 @@ def find_cell(home: Path, name: str | None) -> RunningCell:
     return next(iter(running.values()))
 
 
-def begin(home: Path, config: Path, name: str | None, pack: int) -> Begun:
+def begin(
+    home: Path, config: Path, name: str | None, pack: int, pause: Callable[[float], None]
+) -> Begun:
     """Start the cell of a config and return it when all its peers are up.
 
     Parameters
@@ -89,6 +89,8 @@ def begin(home: Path, config: Path, name: str | None, pack: int) -> Begun:
     config : file
     name : of the run; None for that of the config
     pack : peers in one process
+    pause : waits so many s between two looks at the peers; may raise, which ends the cell. Where a
+        signal raises by itself it may catch a supervisor that is on its way and comes up for nobody
 
     Raises
     ------
@@ -112,13 +114,8 @@ def begin(home: Path, config: Path, name: str | None, pack: int) -> Begun:
     try:
         launch(supervised(plan, config, folder, pack))
         write_note(note, folder)
-        states = wait_until_up(folder, UP_S + UP_PEER_S * len(plan.peers))
-    except PeercellError:
-        end(folder)
-        raise
+        states = wait_until_up(folder, UP_S + UP_PEER_S * len(plan.peers), pause)
     except BaseException:
-        # Interrupted: the supervisor may be on its way, and would come up for nobody.
-        _await(home_of_run.lock)
         end(folder)
         raise
     return Begun(folder, note, plan, states, clock() - begun_s)
@@ -139,11 +136,3 @@ def end(folder: Path) -> bool:
     else:
         lock.unlink(missing_ok=True)
     return True
-
-
-def _await(lock: Path) -> None:
-    """Return when a supervisor holds its lock, or when none can be expected any more."""
-    for _ in range(int(LOCK_S / LOCK_POLL_S)):
-        if is_held(lock):
-            return
-        time.sleep(LOCK_POLL_S)

@@ -60,6 +60,7 @@ for _name, _target, _line in (
     ("watch", "watch:watch", "Watch a cell live: prices, gap, voltages, what is unmet."),
     ("wait", "cell:wait", "Wait until a cell is up, converged or down."),
     ("logs", "cell:logs", "Show the newest lines of the logs of a cell."),
+    ("restart", "restart:restart", "End the processes of peers and start them again."),
     ("down", "cell:down", "End a cell and all its processes."),
     ("doctor", "doctor:doctor", "Check whether this machine can run a cell."),
     ("replay", "replay:replay", "Run a peer again from its journal and compare what it does."),
@@ -92,7 +93,7 @@ cli.add_command(results)
 for _name, _target, _line in (
     ("ls", "results:ls", "List the runs whose journals are there."),
     ("show", "results:show", "Show the intervals of a run, and what they come to."),
-    ("export", "results:export", "Write the tables of a run as CSV files."),
+    ("export", "results:export", "Write the tables of a run as CSV or Parquet files."),
 ):
     results.defer(_name, f"peercell.broker.commands.{_target}", _line)
 
@@ -140,10 +141,13 @@ def run(session: Session, args: Sequence[str] | None) -> int:
     """
     try:
         code = cli.main(args, "peercell", standalone_mode=False, obj=session, color=colour())
-    except (click.ClickException, click.Abort, PeercellError, OSError) as error:
+    except (click.ClickException, PeercellError, OSError) as error:
         if session.debug:
             traceback.print_exc()
         return _explain(error)
+    except (click.Abort, KeyboardInterrupt):
+        note("peercell: interrupted")
+        return INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
@@ -160,8 +164,6 @@ def _explain(error: Exception) -> int:
             explain(error.format_message(), usage, f"{ctx.command_path} --help")
         case click.ClickException():
             explain(error.format_message(), "", "")
-        case click.Abort():
-            return INTERRUPTED
         case OSError(filename=str() | bytes() as name):
             explain(f"cannot use {os.fsdecode(name)}", error.strerror or "", "")
             return 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from peercell.broker.output import Answer, Format, note, render, say
+from peercell.broker.output import Answer, Format, Stream, note, render, render_stream, say
 
 
 @dataclass
@@ -122,13 +122,17 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., None]], Comman
     return decorate
 
 
-def data_command(name: str, *examples: str) -> Callable[[Callable[..., Answer]], Command]:
+def data_command(name: str, *examples: str) -> Callable[[Callable[..., Answer | Stream]], Command]:
     """Return a decorator that makes a function a command, and prints the answer it returns."""
 
-    def decorate(function: Callable[..., Answer]) -> Command:
+    def decorate(function: Callable[..., Answer | Stream]) -> Command:
         @functools.wraps(function)
         def print_answer(*args: object, output: Format, **options: object) -> None:
             answer = function(*args, **options)
+            if isinstance(answer, Stream):
+                for line in render_stream(answer, output):
+                    say(line)
+                return
             say(render(answer, output))
             hint(answer.hint)
             if answer.exit_code:

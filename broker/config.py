@@ -114,13 +114,18 @@ class Telemetry(Section, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    journal : whether each peer records what it was told and did, for `peercell replay`; costs a
-        disk write each turn
+    journal : whether each peer records what it was told and did, for `peercell replay` and
+        `peercell results`; costs a disk write each turn
     journal_mb_max : MB after which a peer's journal ends; a larger value may fill the disk
     """
 
     journal: bool = True
     journal_mb_max: Annotated[float, Meta(ge=0.001, le=1e6)] = 256.0
+
+    @property
+    def journal_bytes_max(self) -> int:
+        """Most bytes of a peer's journal; 0 for none."""
+        return int(1e6 * self.journal_mb_max) if self.journal else 0
 
 
 class CellConfig(Section, frozen=True, kw_only=True):

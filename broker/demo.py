@@ -1,6 +1,5 @@
 """A cell from start to end while somebody watches: a line an interval, then what it came to."""
 
-import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from peercell.agents.trading.calendar import MarketPhase
 from peercell.broker.cell_runs import Begun
 from peercell.broker.clock import steady_clock
+from peercell.broker.config import read_config
 from peercell.broker.live import Told, ask_cell
 from peercell.broker.picture import Picture, picture
 from peercell.broker.results import Run
@@ -25,14 +25,31 @@ def demo_config() -> Path:
     return Path(str(files("peercell"))) / "configs" / "rural1.toml"
 
 
-def follow(begun: Begun, say: Callable[[str], None], check: Callable[[], None]) -> Verdict:
+def check_journals(config: Path) -> None:
+    """Refuse a cell that leaves nothing from which a verdict could be read.
+
+    Raises
+    ------
+    ConfigError : its peers keep no journals, or it is wrong otherwise.
+    """
+    told = read_config(config)
+    if not told.cell.telemetry.journal:
+        raise told.file.wrong(
+            ("telemetry", "journal"),
+            "a demo is judged by the journals of its peers",
+            "telemetry.journal is false",
+            f"peercell up {config}",
+        )
+
+
+def follow(begun: Begun, say: Callable[[str], None], pause: Callable[[float], None]) -> Verdict:
     """Return what a run came to when its last interval has been delivered; tell how it goes.
 
     Parameters
     ----------
     begun : the run
     say : gets a line for each interval as soon as all members have settled it
-    check : called between two looks; may raise
+    pause : waits so many s between two looks; may raise
 
     Raises
     ------
@@ -51,8 +68,7 @@ def follow(begun: Begun, say: Callable[[str], None], check: Callable[[], None]) 
             say(_line(seen, told))
         if seen.phase is MarketPhase.OVER:
             return verdict(Run(begun.folder, begun.note))
-        check()
-        time.sleep(poll_s)
+        pause(poll_s)
 
 
 def _line(seen: Picture, told: Told) -> str:

@@ -4,19 +4,27 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from peercell.agents.errors import PeercellError
 from peercell.broker.agent import run_crew
 from peercell.broker.cell_plan import plan_cell
 from peercell.broker.config import load_grid, read_config
-from peercell.broker.crew import Crew, PeerSpec
+from peercell.broker.crew import JOURNAL_BYTES_MAX, Crew, PeerSpec
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
 from peercell.broker.roles import CELL_MESSAGES, peer_spec
 from peercell.broker.sockets import endpoint_of, listen
 from peercell.grid.nearest import unknown
 
 
-def spec_of(config: Path, peer: str, begins: datetime) -> PeerSpec:
+class Alone(NamedTuple):
+    """A peer that runs without a supervisor, and the most bytes of its journal; 0 for none."""
+
+    spec: PeerSpec
+    journal_bytes_max: int = JOURNAL_BYTES_MAX
+
+
+def peer_of(config: Path, peer: str, begins: datetime) -> Alone:
     """Return a peer of the cell of a config.
 
     Parameters
@@ -31,7 +39,7 @@ def spec_of(config: Path, peer: str, begins: datetime) -> PeerSpec:
     PeercellError : it has no such peer.
     """
     if peer == DIRECTORY:
-        return directory_spec()
+        return Alone(directory_spec())
     told = read_config(config)
     plan = plan_cell(told, load_grid(told), begins.timestamp())
     ids = [each.id for each in plan.peers]
@@ -40,11 +48,12 @@ def spec_of(config: Path, peer: str, begins: datetime) -> PeerSpec:
         raise PeercellError(error.what, error.why, error.fix)
     place = ids.index(peer)
     found = plan.peers[place]
-    return peer_spec(found.id, found.role, found.settings, plan.seed + place)
+    spec = peer_spec(found.id, found.role, found.settings, plan.seed + place)
+    return Alone(spec, plan.telemetry.journal_bytes_max)
 
 
 def run_peer(
-    spec: PeerSpec,
+    alone: Alone,
     folder: Path,
     address: tuple[str, int],
     seeds: Mapping[str, str],
@@ -54,7 +63,7 @@ def run_peer(
 
     Parameters
     ----------
-    spec : who
+    alone : who
     folder : for its key, journal and roster
     address : numeric address and port to listen at; port 0 for any that is free
     seeds : endpoints of peers to turn to first
@@ -70,6 +79,7 @@ def run_peer(
         raise PeercellError(
             f"cannot listen at {address[0]}:{address[1]}", str(error), "--listen 127.0.0.1:0"
         ) from None
+    spec = alone.spec
     with closing(listener):
         crew = Crew(
             name=spec.peer,
@@ -79,6 +89,7 @@ def run_peer(
             endpoint=endpoint_of(listener),
             seeds=dict(seeds),
             observer="" if spec.peer == DIRECTORY else DIRECTORY,
+            journal_bytes_max=alone.journal_bytes_max,
         )
         say(f"{spec.peer} ({spec.role}) listens at {crew.endpoint}")
         return run_crew(crew, listener, lambda _: None, None)

@@ -1,8 +1,12 @@
 """When to end because somebody asked for it: at a point where nothing is half done."""
 
 import signal
+import time
 from types import FrameType
 from typing import Self
+
+# s; how long a signal waits at most for somebody who pauses.
+SLICE_S = 0.05
 
 
 class Interrupts:
@@ -32,6 +36,16 @@ class Interrupts:
             raise KeyboardInterrupt
         if self._number:
             raise SystemExit(128 + self._number)
+
+    def pause(self, duration_s: float) -> None:
+        """Return after some s, or raise as `check` does as soon as a signal has come."""
+        until_s = time.monotonic() + duration_s
+        while True:
+            self.check()
+            left_s = until_s - time.monotonic()
+            if left_s <= 0.0:
+                return
+            time.sleep(min(SLICE_S, left_s))
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self._number = number

@@ -73,7 +73,10 @@ def main() -> None:
     except PeercellError as error:
         _report(_Outcome(what=error.what, why=error.why, fix=error.fix))
         sys.exit(error.exit_code)
-    _report(_Outcome(pid=os.getpid()))
+    try:
+        _report(_Outcome(pid=os.getpid()))
+    except BrokenPipeError:
+        supervisor.stop("who started it is gone")
     supervisor.run()
 
 

@@ -32,6 +32,7 @@ class RunNote(Struct, frozen=True, kw_only=True):
         earlier time belongs to an earlier run
     calendar : of the market
     roles : role of each peer, in the order of the plan
+    journal : whether the peers keep journals, from which its results are read
     """
 
     cell: str
@@ -41,6 +42,7 @@ class RunNote(Struct, frozen=True, kw_only=True):
     begun_s: float
     calendar: MarketCalendar
     roles: dict[str, str]
+    journal: bool = True
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -87,6 +89,7 @@ def supervised(plan: CellPlan, config: Path, folder: Path, pack: int) -> Plan:
         peers=tuple(specs),
         unions=(CELL_MESSAGES,),
         pack=pack,
+        journal_bytes_max=plan.telemetry.journal_bytes_max,
     )
 
 
@@ -100,6 +103,7 @@ def run_note(plan: CellPlan, config: Path, folder: Path, now_s: float) -> RunNot
         begun_s=now_s,
         calendar=plan.calendar,
         roles={peer.id: peer.role for peer in plan.peers},
+        journal=plan.telemetry.journal,
     )
 
 

@@ -1,6 +1,7 @@
 """How a command talks to the supervisor of a running cell; it loads nothing that peers need."""
 
 import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from peercell.agents.errors import PeercellError
@@ -8,9 +9,18 @@ from peercell.agents.messages import Message
 from peercell.broker.control import StopHost, ask
 from peercell.broker.crew import State
 from peercell.broker.home import CellHome
-from peercell.broker.plan import CODEC, SUPERVISOR, PeersAnswer, PeersQuery, PeerState
+from peercell.broker.plan import (
+    CODEC,
+    SUPERVISOR,
+    PeersAnswer,
+    PeersQuery,
+    PeerState,
+    StartPeer,
+    StopPeer,
+)
 
 ANSWER_S = 5.0
+POLL_S = 0.02
 
 
 def peer_states(folder: Path, timeout_s: float = ANSWER_S) -> tuple[PeerState, ...]:
@@ -24,8 +34,20 @@ def peer_states(folder: Path, timeout_s: float = ANSWER_S) -> tuple[PeerState, .
     return answer.peers if isinstance(answer, PeersAnswer) else ()
 
 
-def wait_until_up(folder: Path, timeout_s: float) -> tuple[PeerState, ...]:
-    """Return the peers of a cell once all of them are up.
+def wait_until_up(
+    folder: Path,
+    timeout_s: float,
+    pause: Callable[[float], None] = time.sleep,
+    matters: Callable[[PeerState], bool] = lambda _: True,
+) -> tuple[PeerState, ...]:
+    """Return the peers of a cell once all of them that matter are up.
+
+    Parameters
+    ----------
+    folder : of the run
+    timeout_s : s
+    pause : waits so many s between two looks; may raise
+    matters : says which peers to wait for
 
     Raises
     ------
@@ -34,7 +56,7 @@ def wait_until_up(folder: Path, timeout_s: float) -> tuple[PeerState, ...]:
     deadline_s = time.monotonic() + timeout_s
     while True:
         states = peer_states(folder)
-        waiting = [each for each in states if each.state is not State.UP]
+        waiting = [each for each in states if each.state is not State.UP and matters(each)]
         if not waiting:
             return states
         first = waiting[0]
@@ -45,7 +67,7 @@ def wait_until_up(folder: Path, timeout_s: float) -> tuple[PeerState, ...]:
                 first.reason or f"it was not up within {timeout_s:g} s",
                 f"peercell logs {first.peer}",
             )
-        time.sleep(0.02)
+        pause(POLL_S)
 
 
 def command_peer(folder: Path, peer: str, request: Message) -> None:
@@ -56,6 +78,32 @@ def command_peer(folder: Path, peer: str, request: Message) -> None:
     PeercellError : nobody answers, or there is no such peer.
     """
     _ask(folder, request, peer)
+
+
+def restart_peers(folder: Path, peers: Collection[str], timeout_s: float) -> tuple[PeerState, ...]:
+    """End the processes of peers in good order, start them again and return all that run in them.
+
+    Peers that had been given up are started as well; peers that share a process share its restart.
+
+    Raises
+    ------
+    PeercellError : nobody answers, or a process does not end or does not come up in time.
+    """
+    before = peer_states(folder)
+    processes = {state.control: state.peer for state in before if state.peer in peers}
+    for peer in processes.values():
+        command_peer(folder, peer, StopPeer())
+    deadline_s = time.monotonic() + timeout_s
+    while running := [s for s in peer_states(folder) if s.control in processes and s.pid]:
+        if time.monotonic() > deadline_s:
+            raise PeercellError(
+                f"{running[0].peer} does not end", f"it is process {running[0].pid}"
+            )
+        time.sleep(POLL_S)
+    for peer in processes.values():
+        command_peer(folder, peer, StartPeer())
+    after = wait_until_up(folder, timeout_s, matters=lambda state: state.control in processes)
+    return tuple(state for state in after if state.control in processes)
 
 
 def stop_cell(folder: Path, timeout_s: float = 10.0) -> None:
@@ -71,7 +119,7 @@ def stop_cell(folder: Path, timeout_s: float = 10.0) -> None:
     while lock.exists():
         if time.monotonic() > deadline_s:
             raise PeercellError(f'cell "{folder.name}" has not ended', f"{lock} is still there")
-        time.sleep(0.02)
+        time.sleep(POLL_S)
 
 
 def _ask(

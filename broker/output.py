@@ -8,7 +8,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,6 +65,22 @@ def listing(things: Sequence[object], columns: Mapping[str, str], hint: str = ""
     return Answer(records, records, tuple(columns), table(records, columns), hint)
 
 
+@dataclass(frozen=True)
+class Stream:
+    """What a command goes on to find, row by row.
+
+    Parameters
+    ----------
+    rows : as they come; `-o json` and `-o jsonl` print each as a line of JSON
+    columns : keys of the rows, in the order of the CSV header
+    line : what `-o table` prints of a row
+    """
+
+    rows: Iterator[Row]
+    columns: Sequence[str]
+    line: Callable[[Row], str]
+
+
 def record(thing: object, text: str, hint: str = "") -> Answer:
     """Return the answer of a command that shows one thing; CSV flattens its parts into columns."""
     found = builtins(thing)
@@ -90,6 +106,20 @@ def render(answer: Answer, form: Format) -> str:
             )
         case Format.CSV:
             return _csv(answer.rows, answer.columns)
+
+
+def render_stream(stream: Stream, form: Format) -> Iterator[str]:
+    """Yield what stdout gets, a line at a time."""
+    if form is Format.CSV:
+        yield _csv((), stream.columns)
+    for row in stream.rows:
+        match form:
+            case Format.TABLE:
+                yield stream.line(row)
+            case Format.JSON | Format.JSONL:
+                yield json.dumps(builtins(row), ensure_ascii=False, allow_nan=False)
+            case Format.CSV:
+                yield _csv((row,), stream.columns).partition("\n")[2]
 
 
 def builtins(value: object) -> object:

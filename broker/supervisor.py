@@ -77,6 +77,10 @@ class Supervisor:
         self._plan = plan
         self._stop_reason: str | None = None
 
+    def stop(self, reason: str) -> None:
+        """End `run` after this turn."""
+        self._stop_reason = reason
+
     def run(self) -> str:
         """Keep the cell running until a signal or an operator ends it; return the reason."""
         self._starter = _new_starter(self._plan)

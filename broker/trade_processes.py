@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -31,13 +32,16 @@ UP_S, UP_TRADER_S = 20.0, 0.5
 POLL_S = 0.05
 
 
-def solve_with_processes(instance: Instance, settings: SolveSettings) -> TradeResult:
+def solve_with_processes(
+    instance: Instance, settings: SolveSettings, pause: Callable[[float], None] = time.sleep
+) -> TradeResult:
     """Return how an instance ends when each of its traders is a process.
 
     Parameters
     ----------
     instance : a market of one period
     settings : method and tolerance; faults belong to the simulation and must be none
+    pause : waits so many s between two looks; may raise, which ends the processes
 
     Raises
     ------
@@ -60,8 +64,8 @@ def solve_with_processes(instance: Instance, settings: SolveSettings) -> TradeRe
     home = CellHome(Path(plan.folder))
     try:
         launch(plan)
-        wait_until_up(home.folder, UP_S + UP_TRADER_S * len(plan.peers))
-        settled = _settled(home, tuple(market.offers), settings)
+        wait_until_up(home.folder, UP_S + UP_TRADER_S * len(plan.peers), pause)
+        settled = _settled(home, tuple(market.offers), settings, pause)
         messages = sum(count_sent(home.journal(name), TradingMessage) for name in market.offers)
         return trade_result(market, settled, messages)
     finally:
@@ -75,7 +79,10 @@ def _in_real_time(told: Struct, settings: SolveSettings) -> Struct:
 
 
 def _settled(
-    home: CellHome, names: tuple[str, ...], settings: SolveSettings
+    home: CellHome,
+    names: tuple[str, ...],
+    settings: SolveSettings,
+    pause: Callable[[float], None],
 ) -> dict[str, TraderSettled]:
     """Return what each trader has settled, once all have."""
     deadline_s = time.monotonic() + UP_S + (settings.rounds_max + SETTLE_ROUNDS) * ROUND_S
@@ -88,5 +95,5 @@ def _settled(
             raise PeercellError(
                 f"{missing[0]} has not settled", f"{len(missing)} of {len(names)} have not"
             )
-        time.sleep(POLL_S)
+        pause(POLL_S)
     return settled

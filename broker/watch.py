@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
+from msgspec import structs
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -20,29 +21,36 @@ from peercell.broker.status_text import grid_text, interval_text, settled_text
 FRAME_S, LINE_S = 0.5, 1.0
 BARS = "▁▂▃▄▅▆▇█"
 HISTORY = 60
+HELP = "q ends the view, not the cell"
 
 
 def pictures(
-    folder: Path, note: RunNote, every_s: float, check: Callable[[], None]
+    folder: Path, note: RunNote, every_s: float, go_on: Callable[[float], bool]
 ) -> Iterator[Picture]:
-    """Yield a picture of a cell every so often, until it does not run any more.
+    """Yield a picture of a cell every so often, until nobody wants more.
 
     Parameters
     ----------
     folder, note : of the run
     every_s : s between two pictures
-    check : called before each; may raise
+    go_on : waits so many s after each and returns whether there is to be another; may raise
 
     Raises
     ------
     UnreachableError : the cell does not run any more.
     """
     clock = steady_clock()
-    while True:
-        check()
+    wanted = go_on(0.0)
+    while wanted:
         begun_s = time.monotonic()
         yield picture(note, ask_cell(folder, note), clock())
-        time.sleep(max(0.0, every_s - (time.monotonic() - begun_s)))
+        wanted = go_on(max(0.0, every_s - (time.monotonic() - begun_s)))
+
+
+def only(seen: Picture, members: Container[str]) -> Picture:
+    """Return a picture without the other members; what is said of the whole stays."""
+    shown = tuple(each for each in seen.members if each.member in members)
+    return structs.replace(seen, members=shown)
 
 
 def json_line(seen: Picture) -> str:
@@ -63,10 +71,20 @@ class Screen:
         self._prices: dict[str, list[float]] = {}
 
     def show(self, seen: Iterator[Picture]) -> None:
-        """Draw pictures until there are no more."""
-        with Live(console=self._console, auto_refresh=False) as live:
-            for each in seen:
-                live.update(self.draw(each), refresh=True)
+        """Draw pictures over the whole terminal until there are no more, and leave the last one.
+
+        Raises
+        ------
+        UnreachableError : see `pictures`.
+        """
+        last: RenderableType = ""
+        try:
+            with Live(console=self._console, auto_refresh=False, screen=True) as live:
+                for each in seen:
+                    last = self.draw(each)
+                    live.update(Group(last, Text(HELP, style="dim")), refresh=True)
+        finally:
+            self._console.print(last)
 
     def draw(self, seen: Picture) -> RenderableType:
         """Return a picture as it is drawn; its prices join those of before."""

@@ -105,7 +105,7 @@ def checkout(tmp_path: Path) -> Checkout:
     root.mkdir(parents=True)
     shutil.copy(ROOT / "peercell", root)
     (root / "requirements").mkdir()
-    for name in ("core", "grid", "simbench", "plot", "dev"):
+    for name in ("core", "grid", "simbench", "plot", "parquet", "dev"):
         (root / f"requirements/{name}.lock").write_text(f"# {name}\n")
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -186,6 +186,9 @@ def test_settings_choose_interpreter_and_folder(checkout: Checkout, tmp_path: Pa
         ("grid day rural1 --plot day.svg", ["plot"]),
         ("grid day rural1 --plot=day.svg", ["plot"]),
         ("grid plotter", []),
+        ("results export two --to t --format parquet", ["parquet"]),
+        ("results export --format=parquet --to t", ["parquet"]),
+        ("results export --to parquet --format csv", []),
     ],
 )
 def test_a_command_gets_the_extras_it_needs(

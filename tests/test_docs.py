@@ -2,8 +2,8 @@
 
 A block runs in a copy of the reader's situation: a folder that looks like the checkout, in which
 ./peercell is the code under test. `…` in the expected output stands for any text, alone in a line
-for any lines. A block after `<!-- not run: reason -->` is left alone; so are the commands below. A block
-that starts a cell takes as long as the cell lives, and is run with the slow tests.
+for any lines. A block after `<!-- not run: reason -->` is left alone; so are the commands below. A
+block that starts a cell takes as long as the cell lives, and is run with the slow tests.
 """
 
 import os

@@ -26,7 +26,7 @@ def pins(lock: str, python: str) -> dict[str, str]:
 
 
 def test_there_is_a_lock_for_every_way_to_install() -> None:
-    assert LOCKS.keys() == {"core", "grid", "simbench", "plot", "solver", "dev"}
+    assert LOCKS.keys() == {"core", "grid", "simbench", "plot", "parquet", "solver", "dev"}
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -60,6 +60,7 @@ def test_the_locks_keep_the_bounds_of_pyproject(python: str) -> None:
         "grid": extras["grid"],
         "simbench": extras["simbench"],
         "plot": extras["plot"],
+        "parquet": extras["parquet"],
         "dev": pyproject["dependency-groups"]["dev"],
     }
     for lock, lines in asked.items():

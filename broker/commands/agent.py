@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from peercell.broker.command import Session, command, hint
-from peercell.broker.directory import directory_spec
-from peercell.broker.foreground import run_peer, spec_of
+from peercell.broker.directory import DIRECTORY, directory_spec
+from peercell.broker.foreground import Alone, peer_of, run_peer
 from peercell.broker.params import endpoint, instant, seed
 
 listen_option = click.option(
@@ -57,8 +57,8 @@ def run(
     own id. Ctrl-C ends it in good order.
     """
     home = click.get_current_context().ensure_object(Session).home
-    spec = spec_of(config, peer, begins)
-    hint(f"{peer} ended: {run_peer(spec, home.resolve() / peer, listen, dict(seed), hint)}")
+    alone = peer_of(config, peer, begins)
+    hint(f"{peer} ended: {run_peer(alone, home.resolve() / peer, listen, dict(seed), hint)}")
 
 
 @command("run", "peercell directory run --listen 127.0.0.1:5600")
@@ -70,6 +70,6 @@ def directory(session: Session, listen: tuple[str, int]) -> None:
     It leaves its key and what it knows of peers in the folder of the runs, below `directory`.
     Peers that are told of it as a seed find each other; none needs it after that.
     """
-    spec = directory_spec()
-    why = run_peer(spec, session.home.resolve() / spec.peer, listen, {}, hint)
-    hint(f"{spec.peer} ended: {why}")
+    alone = Alone(directory_spec())
+    why = run_peer(alone, session.home.resolve() / DIRECTORY, listen, {}, hint)
+    hint(f"{DIRECTORY} ended: {why}")

@@ -1,25 +1,30 @@
 """`peercell up|down|logs|status|wait`: start a cell, look at it, end it."""
 
+import time
 from pathlib import Path
 
 import click
+from msgspec import structs
 
-from peercell.agents.errors import PeercellError
 from peercell.broker.cell_runs import begin, end, find_cell
 from peercell.broker.clock import steady_clock
 from peercell.broker.command import Session, data_command
+from peercell.broker.commands.options import cell_option, selector_argument
 from peercell.broker.home import CellHome
+from peercell.broker.interrupts import Interrupts
 from peercell.broker.live import ask_cell
 from peercell.broker.live_plan import read_note
-from peercell.broker.output import Answer, record
+from peercell.broker.logs import chosen_logs, follow, newest
+from peercell.broker.output import Answer, Row, Stream, record
 from peercell.broker.params import duration
 from peercell.broker.picture import picture
 from peercell.broker.run_text import run_text
-from peercell.broker.running import running_cells
+from peercell.broker.running import is_held, running_cells
 from peercell.broker.status_text import status_text
 from peercell.broker.waiting import Condition, wait_for
 
-cell_option = click.option("--cell", help="Name of the running cell; the only one when not given.")
+# s between two looks at the logs.
+FOLLOW_S = 0.2
 
 
 @data_command("up", "peercell up configs/rural1.toml", "peercell up configs/rural1.toml --name two")
@@ -38,7 +43,8 @@ def up(session: Session, config: Path, name: str | None, pack: int) -> Answer:
 
     It runs in the background until `peercell down`.
     """
-    begun = begin(session.home, config, name, pack)
+    with Interrupts() as interrupts:
+        begun = begin(session.home, config, name, pack, interrupts.pause)
     rows = {
         "cell": begun.note.cell,
         "peers": len(begun.states),
@@ -67,8 +73,8 @@ def down(session: Session, cell: str | None) -> Answer:
     return Answer(ended, ended, ("cell",), text, hint)
 
 
-@data_command("logs", "peercell logs mg1.trader", "peercell logs supervisor --lines 5")
-@click.argument("peers", nargs=-1, metavar="[PEER]...")
+@data_command("logs", "peercell logs mg1.trader", "peercell logs role=trader,!mg2.trader -f")
+@selector_argument
 @cell_option
 @click.option(
     "--lines",
@@ -77,32 +83,43 @@ def down(session: Session, cell: str | None) -> Answer:
     show_default=True,
     help="Newest lines of each log.",
 )
+@click.option(
+    "-f",
+    "--follow",
+    "following",
+    envvar="PEERCELL_LOGS_FOLLOW",
+    is_flag=True,
+    help="Go on with what is yet to come.",
+)
 @click.pass_obj
-def logs(session: Session, peers: tuple[str, ...], cell: str | None, lines: int) -> Answer:
+def logs(
+    session: Session, peers: tuple[str, ...], cell: str | None, lines: int, following: bool
+) -> Answer | Stream:
     """Show the newest lines of the logs of a cell.
 
-    Of the peers that are named, or of all that said anything.
+    Of the peers that are selected, or of all that said anything. With --follow it ends with the
+    cell, or on Ctrl-C.
     """
     name = cell or find_cell(session.home, None).cell
-    home = CellHome(session.home.resolve() / name)
-    if not home.folder.is_dir():
-        raise PeercellError(f'there is no run "{name}" under {session.home}/', "", "peercell ps")
-    known = {path.stem: path for path in sorted(home.folder.glob("*.log"))}
-    for peer in peers:
-        if peer not in known:
-            raise PeercellError(
-                f'there is no log of "{peer}" in {home.folder}',
-                f"there are {', '.join(known)}",
-                "with --pack, peers share the log of the first one of their process",
-            )
-    rows = [
-        {"peer": peer, "line": line}
-        for peer in peers or known
-        for line in known[peer].read_text("utf-8", "replace").splitlines()[-lines:]
-    ]
-    width = max((len(row["peer"]) for row in rows), default=0)
-    text = "\n".join(f"{row['peer']:<{width}} | {row['line']}" for row in rows)
-    return Answer(rows, rows, ("peer", "line"), text, "" if rows else "nothing was logged")
+    folder = session.home.resolve() / name
+    known = chosen_logs(folder, peers)
+    width = max(map(len, known), default=0)
+
+    def text(row: Row) -> str:
+        return f"{row['peer']:<{width}} | {row['line']}"
+
+    if following:
+        lock = CellHome(folder).lock
+
+        def go_on() -> bool:
+            time.sleep(FOLLOW_S)
+            return is_held(lock)
+
+        told = follow(lambda: chosen_logs(folder, peers), lines, go_on)
+        return Stream(map(structs.asdict, told), ("peer", "line"), text)
+    rows = [structs.asdict(line) for line in newest(known, lines)]
+    shown = "\n".join(map(text, rows))
+    return Answer(rows, rows, ("peer", "line"), shown, "" if rows else "nothing was logged")
 
 
 @data_command("status", "peercell status", "peercell status village -o json")

@@ -7,7 +7,7 @@ import click
 
 from peercell.broker.cell_runs import begin, end
 from peercell.broker.command import Session, data_command, hint
-from peercell.broker.demo import demo_config, follow
+from peercell.broker.demo import check_journals, demo_config, follow
 from peercell.broker.interrupts import Interrupts
 from peercell.broker.output import Answer, record
 from peercell.broker.run_text import run_text
@@ -28,17 +28,18 @@ def demo(session: Session, config: Path | None, stay: bool, name: str | None) ->
     Every peer is a process. Without a config it is a village of four microgrids. Ends with 0 when
     every interval was settled and certified, and with 5 when not. Ctrl-C ends all processes.
     """
+    path = config or demo_config()
+    check_journals(path)
     with Interrupts() as interrupts:
-        begun = begin(session.home, config or demo_config(), name, pack=1)
+        begun = begin(session.home, path, name, 1, interrupts.pause)
         try:
             hint(run_text(begun))
-            interrupts.check()
-            told = follow(begun, hint, interrupts.check)
+            told = follow(begun, hint, interrupts.pause)
         except BaseException:
             end(begun.folder)
             raise
-    if not stay:
-        end(begun.folder)
+        if not stay:
+            end(begun.folder)
     look = f"peercell results show {told.cell}"
     text = verdict_text(told)
     if told.converged:

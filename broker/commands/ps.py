@@ -7,10 +7,12 @@ import click
 from msgspec import Struct
 
 from peercell.broker.command import Session, data_command
+from peercell.broker.commands.options import selector_argument
 from peercell.broker.operate import peer_states
 from peercell.broker.output import Answer, builtins, table
 from peercell.broker.plan import PeerState
 from peercell.broker.running import RunningCell, State, running_cells
+from peercell.broker.selector import select
 
 COLUMNS = (
     "cell", "peer", "role", "state", "since", "pid", "restarts", "incarnation", "endpoint",
@@ -35,17 +37,21 @@ class PeerRow(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-@data_command("ps", "peercell ps", "peercell ps village -o json")
-@click.argument("cell", required=False)
+@data_command("ps", "peercell ps", "peercell ps role=prosumer,!mg1.* --cell village -o json")
+@selector_argument
+@click.option("--cell", help="Only this cell; all when not given.")
 @click.pass_obj
-def ps(session: Session, cell: str | None) -> Answer:
+def ps(session: Session, peers: tuple[str, ...], cell: str | None) -> Answer:
     """List the peers of the running cells, with their state and its reason.
 
-    The first line of a cell is its supervisor. It is stale when it has ended without tidying up;
-    its peers have ended with it then.
+    Those that are selected, or all. The first line of a cell is its supervisor. It is stale when it
+    has ended without tidying up; its peers have ended with it then.
     """
     cells = [each for each in running_cells(session.home) if cell in (None, each.cell)]
     rows = [row for each in cells for row in _rows(session.home, each)]
+    if rows:
+        chosen = select(peers, {row.peer: row.role for row in rows})
+        rows = [row for row in rows if row.peer in chosen]
     records = [builtins(row) for row in rows]
     dicts = [record for record in records if isinstance(record, dict)]
     shown = [

@@ -1,5 +1,6 @@
 """`peercell results ls|show|export`: what runs have come to, read from their journals."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -10,10 +11,11 @@ from msgspec import Struct
 from peercell.agents.errors import PeercellError
 from peercell.broker.command import Session, command, data_command, hint
 from peercell.broker.live_plan import note_path, read_note
-from peercell.broker.output import Answer, Format, builtins, listing, render
+from peercell.broker.output import Answer, builtins, listing
 from peercell.broker.output import table as text_table
-from peercell.broker.results import Run
+from peercell.broker.results import DeliveryRow, IntervalRow, Run, SettlementRow, TradeRow
 from peercell.broker.running import State, running_cells
+from peercell.broker.tables import TableFormat, write_table
 from peercell.broker.verdict import verdict, verdict_text
 
 INTERVAL_COLUMNS = {
@@ -43,12 +45,15 @@ class Table(StrEnum):
 
 
 class RunRow(Struct, frozen=True, kw_only=True):
-    """A run in a line; `settled` of its `intervals` were settled and certified by all members."""
+    """A run in a line; `settled` of its `intervals` were settled and certified by all members.
+
+    `settled` is None for a run without journals.
+    """
 
     run: str
     state: str
     begun: datetime
-    settled: int
+    settled: int | None
     intervals: int
     config: str
 
@@ -81,13 +86,26 @@ def show(session: Session, name: str | None) -> Answer:
     return Answer({"verdict": told, "intervals": rows}, rows, columns, text)
 
 
-@command("export", "peercell results export --to tables", "peercell results export rural1 --to out")
+@command(
+    "export",
+    "peercell results export --to tables",
+    "peercell results export rural1 --to tables --format parquet",
+)
 @click.argument("name", metavar="[RUN]", required=False)
 @click.option(
     "--to",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Folder of the CSV files; made if need be.",
+    help="Folder of the files; made if need be.",
+)
+@click.option(
+    "--format",
+    "form",
+    envvar="PEERCELL_RESULTS_EXPORT_FORMAT",
+    type=click.Choice(TableFormat, case_sensitive=False),
+    default=TableFormat.CSV,
+    show_default=True,
+    help="Kind of the files; Parquet keeps the types, and needs the extra [parquet].",
 )
 @click.option(
     "--table",
@@ -96,8 +114,10 @@ def show(session: Session, name: str | None) -> Answer:
     help="Only this table; may be given several times.",
 )
 @click.pass_obj
-def export(session: Session, name: str | None, to: Path, table: tuple[Table, ...]) -> None:
-    """Write the tables of a run as CSV files.
+def export(
+    session: Session, name: str | None, to: Path, form: TableFormat, table: tuple[Table, ...]
+) -> None:
+    """Write the tables of a run as CSV or Parquet files.
 
     These are its intervals, what each member settled, who sold to whom, and what each prosumer
     delivered.
@@ -105,24 +125,22 @@ def export(session: Session, name: str | None, to: Path, table: tuple[Table, ...
     run = _run(session.home, name)
     to.mkdir(parents=True, exist_ok=True)
     for each in table or tuple(Table):
-        rows = [row for item in _rows(run, each) if isinstance(row := builtins(item), dict)]
-        path = to / f"{each}.csv"
-        columns = tuple(rows[0]) if rows else ()
-        text = render(Answer(rows, rows, columns, ""), Format.CSV) if rows else ""
-        path.write_text(f"{text}\n" if text else "")
+        kind, rows = _rows(run, each)
+        path = to / f"{each}.{form}"
+        write_table(path, kind, rows, form)
         hint(f"{path}: {len(rows)} rows")
 
 
-def _rows(run: Run, which: Table) -> list[Struct]:
+def _rows(run: Run, which: Table) -> tuple[type[Struct], Sequence[Struct]]:
     match which:
         case Table.INTERVALS:
-            return [*run.intervals]
+            return IntervalRow, run.intervals
         case Table.SETTLEMENTS:
-            return [*run.settlement_rows()]
+            return SettlementRow, [*run.settlement_rows()]
         case Table.TRADES:
-            return [*run.trade_rows()]
+            return TradeRow, [*run.trade_rows()]
         case Table.DELIVERIES:
-            return [*run.delivery_rows()]
+            return DeliveryRow, [*run.delivery_rows()]
 
 
 def _row(folder: Path, running: set[str]) -> RunRow:
@@ -131,7 +149,7 @@ def _row(folder: Path, running: set[str]) -> RunRow:
         run=folder.name,
         state="running" if folder.name in running else "ended",
         begun=datetime.fromtimestamp(run.note.begun_s, UTC),
-        settled=sum(row.certified for row in run.intervals),
+        settled=sum(row.certified for row in run.intervals) if run.note.journal else None,
         intervals=run.note.calendar.intervals,
         config=run.note.config,
     )
@@ -142,7 +160,7 @@ def _run(home: Path, name: str | None) -> Run:
 
     Raises
     ------
-    PeercellError : there is none.
+    PeercellError : there is none, or it has no journals.
     """
     folders = {path.parent.name: path.parent for path in home.glob("*/run.json")}
     if name is None and folders:
@@ -156,4 +174,10 @@ def _run(home: Path, name: str | None) -> Run:
             f"there are {', '.join(sorted(folders))}" if folders else "",
             "peercell results ls" if folders else "peercell demo",
         )
-    return Run(folder, read_note(folder))
+    note = read_note(folder)
+    if not note.journal:
+        raise PeercellError(
+            f'run "{folder.name}" has no journals',
+            f"telemetry.journal is false in {note.config}",
+        )
+    return Run(folder, note)

@@ -8,6 +8,7 @@ import click
 from peercell.agents.trading.settings import Method
 from peercell.broker.command import data_command
 from peercell.broker.instance import read_instance
+from peercell.broker.interrupts import Interrupts
 from peercell.broker.loop import LinkFaults
 from peercell.broker.output import Answer, record, table
 from peercell.broker.params import percent
@@ -69,7 +70,11 @@ def solve(instance: Path, sim: bool, method: Method, tolerance: float, drop: flo
     settings = SolveSettings(method=method, tolerance=tolerance, faults=LinkFaults(drop=drop))
     if drop and not sim:
         raise click.UsageError("--drop loses messages of the simulation: it needs --sim")
-    found = solve_instance(asked, settings) if sim else solve_with_processes(asked, settings)
+    if sim:
+        found = solve_instance(asked, settings)
+    else:
+        with Interrupts() as interrupts:
+            found = solve_with_processes(asked, settings, interrupts.pause)
     return replace(record(found, _text(found)), exit_code=0 if found.converged else NOT_CONVERGED)
 
 

@@ -6,28 +6,40 @@ from rich.console import Console
 from peercell.broker.cell_runs import find_cell
 from peercell.broker.command import Session, command
 from peercell.broker.control import UnreachableError
-from peercell.broker.interrupts import Interrupts
+from peercell.broker.interrupts import SLICE_S, Interrupts
+from peercell.broker.keyboard import Keyboard
 from peercell.broker.live_plan import read_note
 from peercell.broker.output import note as say_aside
 from peercell.broker.output import say
-from peercell.broker.watch import FRAME_S, LINE_S, Screen, json_line, pictures
+from peercell.broker.selector import select
+from peercell.broker.watch import FRAME_S, LINE_S, Screen, json_line, only, pictures
 
 
-@command("watch", "peercell watch", "peercell watch village")
+@command("watch", "peercell watch", "peercell watch village --peers mg=1")
 @click.argument("cell", required=False)
+@click.option("--peers", multiple=True, help="Members to show, as in `peercell ps`; all if none.")
 @click.pass_obj
-def watch(session: Session, cell: str | None) -> None:
+def watch(session: Session, cell: str | None, peers: tuple[str, ...]) -> None:
     """Watch a cell live: prices, gap, voltages, what is unmet.
 
     Where stdout is no terminal it writes a line of JSON a second, each what `status -o json` says
-    without the messages. Ends with the cell, or on Ctrl-C.
+    without the messages. Ends with the cell, on q, or on Ctrl-C.
     """
     folder = session.home.resolve() / find_cell(session.home, cell).cell
     run = read_note(folder)
+    members = select(peers, {member: run.roles[member] for member in run.members})
     console = Console()
-    with Interrupts() as interrupts:
-        every_s = FRAME_S if console.is_terminal else LINE_S
-        seen = pictures(folder, run, every_s, interrupts.check)
+    every_s = FRAME_S if console.is_terminal else LINE_S
+    with Interrupts() as interrupts, Keyboard() as keyboard:
+
+        def go_on(wait_s: float) -> bool:
+            for _ in range(int(wait_s / SLICE_S) + 1):
+                if "q" in keyboard.pressed().lower():
+                    return False
+                interrupts.pause(min(SLICE_S, wait_s))
+            return True
+
+        seen = (only(each, members) for each in pictures(folder, run, every_s, go_on))
         try:
             if console.is_terminal:
                 Screen(console).show(seen)

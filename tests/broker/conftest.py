@@ -1,13 +1,17 @@
 """A command line that runs in the process of the test, and a village to run it on."""
 
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.broker.live_cell import Cell, fast_config
 from tests.broker.village import make_profiles, make_village
 
+from peercell.broker.cell_runs import end
 from peercell.broker.cells import save_cell
 from peercell.broker.cli import run as run_cli
 from peercell.broker.command import Session
@@ -39,6 +43,32 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
         return Result(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder for runs, beside the cell of the demo in a faster version, `fast.toml`.
+
+    Whatever happens in it, nothing stays behind.
+    """
+    (tmp_path / "fast.toml").write_text(fast_config())
+    # The path of a socket has to be short.
+    home = Path(tempfile.mkdtemp(prefix="peercell-"))
+    try:
+        yield home
+    finally:
+        for run in home.iterdir():
+            end(run)
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def cell(run: Run, home: Path) -> Cell:
+    """Return the cell of the demo, running."""
+    began = run("--home", str(home), "up", "fast.toml")
+    assert began.code == 0, began.err
+    assert began.out.startswith('cell "rural1": 4 microgrid traders, 13 prosumers')
+    return Cell(run, home)
 
 
 @pytest.fixture

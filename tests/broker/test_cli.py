@@ -28,7 +28,16 @@ NO_DATA = {
 STARTING = {f"peercell {name}" for name in ("demo", "up", "down", "watch", "replay")}
 LIVE = STARTING | {
     f"peercell {name}"
-    for name in ("status", "wait", "logs", "ps", "results ls", "results show", "results export")
+    for name in (
+        "status",
+        "wait",
+        "logs",
+        "ps",
+        "restart",
+        "results ls",
+        "results show",
+        "results export",
+    )
 }
 HEAVY = {
     "numpy", "pandas", "pandapower", "scipy", "cvxpy", "mesa", "starlette", "matplotlib", "rich",
@@ -139,7 +148,7 @@ def _python(code: str, folder: Path, **variables: str) -> "subprocess.CompletedP
             "peercell ps --help",
         ),
         (["ps", "-o", "xml"], "Invalid value for '-o' / '--output': 'xml'", "peercell ps --help"),
-        (["ps", "a", "b"], "Got unexpected extra argument (b)", "peercell ps --help"),
+        (["down", "a", "b"], "Got unexpected extra argument (b)", "peercell down --help"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_three_lines(

@@ -1,105 +1,22 @@
 """A cell of real processes: started, looked at, hurt and ended by the commands that people use."""
 
 import json
-import os
 import shlex
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.broker.conftest import Run
+from tests.broker.live_cell import ROOT, Cell, begin, runs, until
 from tests.broker.test_cli import COMMANDS, LIVE, STARTING
 
 from peercell.agents.dso_messages import CellObserved
-from peercell.broker.cell_runs import end
 from peercell.broker.recorded import facts
-
-ROOT = Path(__file__).parents[2]
-# A quarter of an hour takes 2.5 s, half of the demo's.
-FAST = (
-    ("speed = 180.0", "speed = 360.0"),
-    ("round_s = 0.03", "round_s = 0.02"),
-    ("intervals = 8", "intervals = 24"),
-)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A running cell; `json` calls a command on it and reads its answer."""
-
-    run: Run
-    home: Path
-
-    def json(self, *args: str) -> Any:
-        """Return what a command says of it."""
-        result = self.run("--home", str(self.home), *args, "-o", "json")
-        assert result.code == 0, result.err
-        return json.loads(result.out)
-
-    def peers(self) -> dict[str, Any]:
-        """Return the rows of `ps` by peer."""
-        return {row["peer"]: row for row in self.json("ps")}
-
-    def kill(self, peer: str) -> None:
-        """End the process of a peer as a crash would."""
-        os.kill(self.peers()[peer]["pid"], signal.SIGKILL)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder for runs, beside the cell of the demo in a faster version, `fast.toml`.
-
-    Whatever happens in it, nothing stays behind.
-    """
-    text = (ROOT / "configs" / "rural1.toml").read_text()
-    for slow, fast in FAST:
-        assert slow in text
-        text = text.replace(slow, fast)
-    (tmp_path / "fast.toml").write_text(text)
-    # The path of a socket has to be short.
-    home = Path(tempfile.mkdtemp(prefix="peercell-"))
-    try:
-        yield home
-    finally:
-        end(home / "rural1")
-        shutil.rmtree(home)
-
-
-@pytest.fixture
-def cell(run: Run, home: Path) -> Cell:
-    """Return the cell of the demo, running."""
-    began = run("--home", str(home), "up", "fast.toml")
-    assert began.code == 0, began.err
-    assert began.out.startswith('cell "rural1": 4 microgrid traders, 13 prosumers')
-    return Cell(run, home)
-
-
-def _until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
-    """Return when a condition holds; the state of processes comes by asking for it."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-
-
-def _runs(pid: int) -> bool:
-    """Return whether a process is there and not only waiting to be reaped."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.slow
@@ -108,7 +25,7 @@ def test_a_cell_trades_dispatches_and_ends(cell: Cell) -> None:
     assert len(peers) == 1 + 1 + 20
     assert {row["state"] for row in peers.values()} == {"running", "up"}
     cell.json("wait", "converged", "--timeout", "20s")
-    _until(lambda: cell.json("status")["grid"] is not None)
+    until(lambda: cell.json("status")["grid"] is not None)
     seen = cell.json("status")
     messages = seen["messages"]
     assert messages["sent"] == (
@@ -124,7 +41,7 @@ def test_a_cell_trades_dispatches_and_ends(cell: Cell) -> None:
     cell.json("down")
     assert cell.peers() == {}
     # The supervisor gives its lock back just before it ends.
-    _until(lambda: not any(map(_runs, pids)))
+    until(lambda: not any(map(runs, pids)))
 
 
 @pytest.mark.slow
@@ -164,16 +81,15 @@ def test_processes_find_the_prices_of_the_simulation(run: Run, name: str) -> Non
 def test_an_interrupted_demo_leaves_nothing_behind(
     run: Run, home: Path, number: signal.Signals, code: int
 ) -> None:
-    arguments = [sys.executable, "-m", "peercell", "--home", str(home), "demo", "fast.toml"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as demo:
+    with begin(home, "demo", "fast.toml") as demo:
         assert demo.stderr is not None
         for line in demo.stderr:
             if "interval" in line and "price" in line:
                 break
         demo.send_signal(number)
-        demo.stderr.read()
+        said = demo.stderr.read()
     assert demo.returncode == code
+    assert said.endswith("peercell: interrupted\n") is (number == signal.SIGINT)
     assert run("--home", str(home), "ps").out == ""
 
 
@@ -189,7 +105,7 @@ def test_the_examples_of_the_help_run(cell: Cell) -> None:
     for example in called:
         # No example waits for the end of the cell that the others need.
         words = shlex.split(example.replace("village", "rural1"))[1:]
-        if words[:2] == ["wait", "down"]:
+        if words[:2] == ["wait", "down"] or "-f" in words:
             continue
         result = cell.run("--home", str(cell.home), *words)
         assert (result.code, "peercell:" in result.err) == (0, False), example
@@ -197,11 +113,7 @@ def test_the_examples_of_the_help_run(cell: Cell) -> None:
 
 @pytest.mark.slow
 def test_a_watcher_gets_a_line_of_json_a_second_until_the_end(cell: Cell) -> None:
-    arguments = [sys.executable, "-m", "peercell", "--home", str(cell.home), "watch"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as watch:
+    with begin(cell.home, "watch") as watch:
         assert watch.stdout is not None
         assert watch.stderr is not None
         lines = [json.loads(watch.stdout.readline()) for _ in range(2)]
@@ -226,10 +138,10 @@ def test_the_end_of_the_directory_stops_no_trade(cell: Cell) -> None:
     cell.json("wait", "converged", "--timeout", "20s")
     before = cell.json("status")["totals"]["settled"]
     cell.kill("directory")
-    _until(lambda: cell.json("status")["totals"]["settled"] >= before + 2)
+    until(lambda: cell.json("status")["totals"]["settled"] >= before + 2)
     totals = cell.json("status")["totals"]
     assert (totals["unsettled"], totals["fallbacks"]) == (0, 0)
-    _until(lambda: cell.peers()["directory"]["state"] == "up")
+    until(lambda: cell.peers()["directory"]["state"] == "up")
     assert cell.peers()["directory"]["reason"] == "killed by SIGKILL"
 
 
@@ -237,9 +149,9 @@ def test_the_end_of_the_directory_stops_no_trade(cell: Cell) -> None:
 def test_a_killed_trader_comes_back_and_trades_on(cell: Cell) -> None:
     cell.json("wait", "converged", "--timeout", "20s")
     cell.kill("mg2.trader")
-    _until(lambda: cell.peers()["mg2.trader"]["restarts"] == 1)
+    until(lambda: cell.peers()["mg2.trader"]["restarts"] == 1)
     killed_at = cell.json("status")["delivered"]
-    _until(lambda: (cell.json("status")["delivered"] or 0) >= (killed_at or 0) + 2)
+    until(lambda: (cell.json("status")["delivered"] or 0) >= (killed_at or 0) + 2)
     cell.json("wait", "converged", "--timeout", "10s")
     seen = cell.json("status")
     assert seen["settled"]["interval"] >= (killed_at or 0) + 2
@@ -258,9 +170,9 @@ def test_peers_that_are_run_one_by_one_find_each_other(run: Run, home: Path) -> 
             for peer in ("grid", "dso")
         ]
         journal = home / "dso" / "dso.journal"
-        _until(journal.exists)
+        until(journal.exists)
         observed = partial(facts, journal, CellObserved, since_s=0.0)
-        _until(lambda: next(observed(), None) is not None)
+        until(lambda: next(observed(), None) is not None)
         for process in (*others, first):
             process.send_signal(signal.SIGINT)
             assert process.wait(10.0) == 0
@@ -270,14 +182,7 @@ def _foreground(
     ends: ExitStack, home: Path, *arguments: str
 ) -> tuple["subprocess.Popen[str]", str]:
     """Return a process of the command and the endpoint that it listens at."""
-    process = ends.enter_context(
-        subprocess.Popen(
-            [sys.executable, "-m", "peercell", "--home", str(home), *arguments],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    )
+    process = ends.enter_context(begin(home, *arguments))
     ends.callback(process.kill)
     assert process.stderr is not None
     return process, process.stderr.readline().split()[-1]

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from msgspec import structs
+from pyarrow import parquet
 from tests.broker.cell_for_tests import CALENDAR, NOTE, settlement
 from tests.broker.conftest import Run as RunCli
 
@@ -131,6 +133,49 @@ def test_the_commands_show_and_export_a_run(run: RunCli, folder: Path, tmp_path:
     ]
     run("results", "export", "--to", "one", "--table", "intervals")
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["intervals.csv"]
+
+
+def test_parquet_keeps_the_types_also_of_what_is_unknown(
+    run: RunCli, folder: Path, tmp_path: Path
+) -> None:
+    assert run("results", "export", "--to", "tables", "--format", "parquet").code == 0
+    table = parquet.read_table(tmp_path / "tables" / "intervals.parquet")
+    assert table.column("v_min_pu").to_pylist() == [0.98, None]
+    assert table.column("at").to_pylist() == [CALENDAR.at(0), CALENDAR.at(1)]
+    types = {field.name: str(field.type) for field in table.schema}
+    assert (types["interval"], types["certified"], types["losses_kw"], types["at"]) == (
+        "int64",
+        "bool",
+        "double",
+        "timestamp[us]",
+    )
+    sellers = parquet.read_table(tmp_path / "tables" / "trades.parquet").column("seller")
+    assert sellers.to_pylist()[:2] == ["aggregator", "mg1.trader"]
+
+
+def test_parquet_without_its_library_names_the_extra(
+    run: RunCli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = run("results", "export", "--to", "tables", "--format", "parquet")
+    assert result.code == 3
+    assert result.err.splitlines() == [
+        "peercell: writing Parquet files needs the extra [parquet]",
+        "  why: its libraries are not installed in this environment",
+        "  try: ./peercell setup parquet     or: pip install 'peercell[parquet]'",
+    ]
+
+
+def test_a_run_without_journals_says_so(run: RunCli, folder: Path) -> None:
+    write_note(structs.replace(SHORT, journal=False), folder)
+    result = run("results", "show")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines() == [
+        'peercell: run "two" has no journals',
+        "  why: telemetry.journal is false in /two.toml",
+    ]
+    (row,) = json.loads(run("results", "ls", "-o", "json").out)
+    assert row["settled"] is None
 
 
 @pytest.mark.parametrize("name", [[], ["three"]])
