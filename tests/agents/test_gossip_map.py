@@ -1,102 +1,17 @@
 """The versioned map: the newest value reaches everyone, whatever the links do to it."""
 
-from collections import Counter
-from dataclasses import dataclass, field
 from math import ceil, log2
+from statistics import median
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct
+from tests.agents.map_crowd import Crowd, Path, Reading, Value
 
-from peercell.agents.gossip_map import GossipMap, Parcel
+from peercell.agents.gossip_map import GossipMap
 from peercell.agents.overlay import overlay
-
-
-class Reading(Struct, frozen=True, array_like=True, tag="N"):
-    """A value of the one kind."""
-
-    owner: str
-    epoch: int
-    voltage_pu: float
-
-
-class Path(Struct, frozen=True, array_like=True, tag="P"):
-    """A value of the other kind, of any length."""
-
-    owner: str
-    epoch: int
-    branches: tuple[int, ...]
-
-
-Value = Reading | Path
-Sent = tuple[int, int, Parcel, tuple[Value, ...]]
-
-
-@dataclass
-class Crowd:
-    """Members who tell each other things over links that lose, double and delay."""
-
-    size: int
-    links: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    bytes_max: int = 2048
-    maps: list[GossipMap[Value]] = field(init=False)
-    wire: list[Sent] = field(default_factory=list)
-    lives: Counter[int] = field(default_factory=Counter)
-    bytes_sent: int = 0
-
-    def __post_init__(self) -> None:
-        self.names = [f"m{k}" for k in range(self.size)]
-        self.links = self.links or overlay(self.names)
-        self.maps = [self.born(k) for k in range(self.size)]
-
-    def born(self, k: int) -> GossipMap[Value]:
-        """Return the empty map of a member that starts."""
-        self.lives[k] += 1
-        made: GossipMap[Value] = GossipMap(self.lives[k], self.bytes_max)
-        made.connect(self.links[self.names[k]])
-        return made
-
-    def tell(self, k: int, other: int) -> None:
-        """Put what a member tells another on the wire."""
-        self.maps[k].connect((self.names[other],))
-        parcel, entries = self.maps[k].parcel_for(self.names[other])
-        self.bytes_sent += len(msgspec.msgpack.encode((parcel, entries)))
-        self.wire.append((k, other, parcel, entries))
-
-    def arrive(self, index: int) -> list[Value]:
-        """Deliver one of the messages on the wire, perhaps again; return the news in it."""
-        k, other, parcel, entries = self.wire[index % len(self.wire)]
-        return self.maps[other].hear(self.names[k], parcel, entries)
-
-    def tick(self, chance: np.random.Generator, loss: float, fan_out: int = 2) -> None:
-        """Let all members tell their next neighbours, and what is not lost arrive."""
-        first = len(self.wire)
-        for k in range(self.size):
-            for peer in self.maps[k].turn(fan_out):
-                self.tell(k, self.names.index(peer))
-        arrived = range(first, len(self.wire))
-        for index in arrived:
-            if chance.random() >= loss:
-                self.arrive(index)
-        del self.wire[first:]
-
-    def heal(self) -> None:
-        """Let all talk with all for a while over links that lose nothing."""
-        for name, known in zip(self.names, self.maps, strict=True):
-            known.connect(set(self.names) - {name})
-        for _ in range(60):
-            self.tick(np.random.default_rng(0), 0.0)
-
-    def know(self, epoch: int) -> bool:
-        """Return whether everyone has every reading of an epoch."""
-        return all(
-            len(found := known.of(Reading)) == self.size and all(r.epoch == epoch for r in found)
-            for known in self.maps
-        )
-
 
 steps = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 99), st.integers(0, 99)), max_size=120)
 
@@ -208,25 +123,28 @@ def test_parcels_are_bounded_and_yet_everything_gets_through(lengths: list[int])
 
 
 @pytest.mark.parametrize(
-    ("size", "loss", "ticks_max"),
-    [(13, 0.0, 5), (13, 0.3, 9), (39, 0.3, 11), (118, 0.0, 9), (118, 0.3, 13)],
+    ("size", "loss", "ticks_usual", "ticks_max"),
+    [(13, 0.0, 5, 6), (13, 0.3, 8, 11), (39, 0.3, 11, 14), (118, 0.0, 9, 10), (118, 0.3, 13, 16)],
 )
 def test_all_know_all_in_the_logarithm_of_their_number(
-    size: int, loss: float, ticks_max: int
+    size: int, loss: float, ticks_usual: int, ticks_max: int
 ) -> None:
     """Every member states a new value at once, on links at six neighbours, fan-out 2."""
-    names = [f"m{k}" for k in range(size)]
+    links = overlay([f"m{k}" for k in range(size)], rings=3)
+    taken = []
     for seed in range(3):
-        crowd = Crowd(size, overlay(names, rings=3), bytes_max=65_536)
+        crowd = Crowd(size, links, bytes_max=65_536)
         chance = np.random.default_rng(seed)
-        for epoch in (1, 2):
+        for epoch in (1, 2, 3):
             for k, name in enumerate(crowd.names):
                 crowd.maps[k].put(Reading(name, epoch, 1.0))
             ticks = 0
             while not crowd.know(epoch):
                 crowd.tick(chance, loss)
                 ticks += 1
-            assert ticks <= ticks_max
+            taken.append(ticks)
+    assert median(taken) <= ticks_usual
+    assert max(taken) <= ticks_max
 
 
 def test_epochs_of_readings_cost_at_most_half_of_telling_all_of_them_each_tick() -> None:

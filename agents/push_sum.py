@@ -1,0 +1,247 @@
+"""What is the mean of something over all members? Push-sum that loses nothing, ever.
+
+Each member holds a mass for each sum and a weight, and gives half of them to a neighbour at each
+tick; mass over weight becomes the mean everywhere. Kempe, Dobra and Gehrke (FOCS 2003) showed how
+fast. Their scheme sends the halves, so a lost message is lost mass, and the result is wrong for
+good. Here a message holds *all* that was ever given over the link (running sums: Vaidya,
+Hadjicostis, Dominguez-Garcia 2011), so the next one that arrives brings what was lost.
+
+Rule of the file, exact at any moment, in integers:
+
+    mass = input - sum over links of (given - taken)
+
+On the wire the running sums wrap around at 64 bits, since only what is new in them counts. A link
+that is closed, because its peer crashed, left or was suspected falsely, is undone as if it had
+never been: its difference is taken back. Both ends number their sessions of a link, and counters
+belong to one pair of numbers, so whatever was sent in an earlier one counts no more.
+"""
+
+from collections.abc import Iterable, Sequence
+from struct import Struct as Packing
+
+import numpy as np
+
+from peercell.agents.push_sum_messages import NUMBER_BYTES, SUMS_MAX, Heard, PushSumMessage, Sum
+
+UNIT = 2.0**-40
+"""What one integer step of mass is worth."""
+
+INPUT_MAX = 2.0**15
+"""Largest input, so that shares fit: choose the unit of a larger one."""
+
+RETRIES = 8
+"""Times that a neighbour is told again at once when it has not acknowledged.
+
+With 30 % loss, every second round trip fails. With 5 retries some links are passed over with mass
+under way in every round: 1,000 members take 176 ticks to 1e-6 instead of 136. More than 8 help no
+more, and hold up the neighbours of one that has crashed.
+"""
+
+UNANSWERED_MAX = 40
+"""Messages after the last acknowledged one, at which a neighbour is given up."""
+
+_ONE = round(1.0 / UNIT)
+# A weight below 1/32 is not halved any more, so that nobody's estimate fades out whose neighbours
+# push seldom; after a link was taken back, a weight may even be negative for some ticks.
+_FLOOR = _ONE >> 5
+_MODULUS = 1 << 8 * NUMBER_BYTES
+# Most of a sum that is given at once, so that all that a neighbour may lack fits into half of the
+# range of a counter. More is held for some ticks only, after a link that carried much was undone.
+_SHARE_MAX = _MODULUS // 2 // UNANSWERED_MAX
+
+Mass = list[int]
+
+
+def _wrapped(number: int) -> int:
+    """Return the number between -2^63 and 2^63 that is the same up to multiples of 2^64."""
+    return (number + _MODULUS // 2) % _MODULUS - _MODULUS // 2
+
+
+def _share(mass: int) -> int:
+    """Return what is given of a mass: half of it, rounded down."""
+    return max(-_SHARE_MAX, min(mass >> 1, _SHARE_MAX))
+
+
+class _Link:
+    """One end of a link: what was given and taken since the two sessions met."""
+
+    __slots__ = ("acknowledged", "given", "heard", "own", "seq", "taken", "theirs", "tries")
+
+    def __init__(self, own: int, theirs: int, size: int) -> None:
+        self.own = own
+        self.theirs = theirs
+        self.given = [0] * size
+        self.taken = [0] * size
+        self.seq = 0
+        self.acknowledged = 0
+        self.heard = 0
+        self.tries = 0
+
+
+class PushSum:
+    """One member's part in finding the means of some numbers; a plain object without I/O.
+
+    A mean times the number of members is a total. Their number is 1 over the mean of an input that
+    is 1 at one member and 0 at all others.
+
+    Parameters
+    ----------
+    inputs : the member's own numbers, at most 64, each at most `INPUT_MAX` in size
+    session : > 0, higher in each life of the member by more than the links it has opened in the
+        last one: milliseconds of the time of its start are fine
+    relay : it passes on what others give, and does not count in the means itself
+    """
+
+    def __init__(self, inputs: Sequence[float], session: int, *, relay: bool = False) -> None:
+        if not 0 < len(inputs) <= SUMS_MAX:
+            raise ValueError(f"between 1 and {SUMS_MAX} inputs, not {len(inputs)}")
+        self._weight = 0 if relay else _ONE
+        self._input = self._fixed(inputs)
+        self._mass = list(self._input)
+        self._session = session
+        self._links: dict[str, _Link] = {}
+        self._pass: list[str] = []
+        self._unheard: dict[str, None] = {}
+        self._packing = Packing(f"<{len(self._mass)}q")
+        self._good = self._mass
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The neighbours; who has not answered for long is no longer among them."""
+        return tuple(self._links)
+
+    def estimate(self) -> tuple[float, ...] | None:
+        """Return the mean of each input over all members; None until a weight has come in.
+
+        While the own weight is below half the floor, the last estimate holds.
+        """
+        *sums, weight = self._good
+        return tuple(each / weight for each in sums) if weight >= _FLOOR // 2 else None
+
+    def set_input(self, inputs: Sequence[float]) -> None:
+        """Change the own numbers; as many as before."""
+        new = self._fixed(inputs)
+        if len(new) != len(self._input):
+            raise ValueError(f"{len(inputs)} inputs where {len(self._input) - 1} were")
+        self._add(a - b for a, b in zip(new, self._input, strict=True))
+        self._input = new
+
+    def open_link(self, peer: str) -> tuple[str, PushSumMessage] | None:
+        """Gossip with a peer from now on; return the greeting, None if it is a neighbour already.
+
+        Peers that one hears from become neighbours by themselves.
+        """
+        if peer in self._links:
+            return None
+        return peer, self._greeting(self._new_link(peer, 0))
+
+    def close_link(self, peer: str) -> None:
+        """Take back all that passed over a link, because the peer crashed, left or is silent."""
+        link = self._links.pop(peer, None)
+        self._unheard.pop(peer, None)
+        if link is not None:
+            self._take_back(link)
+
+    def tick(self, rng: np.random.Generator) -> tuple[str, PushSumMessage] | None:
+        """Return whom to tell what now; None without neighbours.
+
+        A neighbour that has not acknowledged the last message comes first, then the next one in a
+        shuffled round. Half of the mass is given each time.
+        """
+        peer = self._next_peer(rng)
+        if peer is None:
+            return None
+        link = self._links[peer]
+        if link.seq - link.acknowledged >= UNANSWERED_MAX:
+            self.close_link(peer)
+            return self.tick(rng)
+        link.seq += 1
+        self._unheard[peer] = None
+        if not link.theirs:
+            return peer, self._greeting(link)
+        if self._mass[-1] >= _FLOOR:
+            share = [_share(each) for each in self._mass]
+            link.given = [a + b for a, b in zip(link.given, share, strict=True)]
+            self._add(-each for each in share)
+        given = self._packing.pack(*map(_wrapped, link.given))
+        return peer, Sum(link.own, link.theirs, link.seq, given)
+
+    def receive(self, peer: str, message: PushSumMessage) -> tuple[str, PushSumMessage] | None:
+        """Take a message in; return the answer to it, if there is one."""
+        link = self._links.get(peer)
+        if link is None:
+            link = self._new_link(peer, message.session)
+        elif message.session < link.theirs:
+            return None
+        elif message.session > link.theirs:
+            self._meet(link, message.session)
+        if message.peer_session != link.own:
+            return peer, self._greeting(link)
+        if isinstance(message, Heard):
+            self._acknowledge(peer, link, message.seq or link.seq)
+            return None
+        if len(message.given) != self._packing.size:
+            # Somebody who means other sums: without an answer it takes back what it gave.
+            return None
+        if message.seq > link.heard:
+            given = self._packing.unpack(message.given)
+            new = [_wrapped(a - b) for a, b in zip(given, link.taken, strict=True)]
+            link.taken = [a + b for a, b in zip(link.taken, new, strict=True)]
+            link.heard = message.seq
+            self._add(new)
+        return peer, Heard(link.own, link.theirs, message.seq)
+
+    def _fixed(self, inputs: Sequence[float]) -> Mass:
+        for each in inputs:
+            if not abs(each) <= INPUT_MAX:
+                raise ValueError(f"an input of {each}, larger than {INPUT_MAX:g}: choose its unit")
+        return [*(round(each / UNIT) for each in inputs), self._weight]
+
+    def _new_link(self, peer: str, theirs: int) -> _Link:
+        link = self._links[peer] = _Link(self._session, theirs, len(self._mass))
+        self._session += 1
+        return link
+
+    def _greeting(self, link: _Link) -> Heard:
+        return Heard(link.own, link.theirs, 0)
+
+    def _acknowledge(self, peer: str, link: _Link, seq: int) -> None:
+        """Note that a neighbour has all up to a message."""
+        link.acknowledged = max(link.acknowledged, min(seq, link.seq))
+        if link.acknowledged == link.seq:
+            link.tries = 0
+            self._unheard.pop(peer, None)
+
+    def _meet(self, link: _Link, session: int) -> None:
+        """Begin anew with a later session of the peer; the own number stays.
+
+        With a new one of our own the two ends would go on outdoing each other.
+        """
+        self._take_back(link)
+        size = len(self._mass)
+        link.theirs, link.given, link.taken, link.heard = session, [0] * size, [0] * size, 0
+
+    def _take_back(self, link: _Link) -> None:
+        self._add(a - b for a, b in zip(link.given, link.taken, strict=True))
+
+    def _add(self, change: Iterable[int]) -> None:
+        self._mass = [a + b for a, b in zip(self._mass, change, strict=True)]
+        # Remembered while the weight is large enough to divide by.
+        if self._mass[-1] >= _FLOOR // 2:
+            self._good = self._mass
+
+    def _next_peer(self, rng: np.random.Generator) -> str | None:
+        for peer in list(self._unheard):
+            link = self._links[peer]
+            if link.tries < RETRIES:
+                link.tries += 1
+                return peer
+            link.tries = 0
+            del self._unheard[peer]
+        while self._pass:
+            peer = self._pass.pop()
+            if peer in self._links:
+                return peer
+        peers = list(self._links)
+        self._pass = [peers[k] for k in rng.permutation(len(peers))]
+        return self._pass.pop() if self._pass else None
