@@ -1,7 +1,8 @@
 """What inverters would reach alone, without a message: the yardstick of control that speaks.
 
-The devices follow their droop until voltage and power call for each other; a day is a row of such
-states.
+PV plants follow a characteristic over their voltage, as their standards ask; other devices do what
+their primary control does without a secondary. All of it is at rest when voltage and power call for
+each other.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,17 +10,20 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from msgspec import Struct
 
-from peercell.agents.control.droop import Curve, Primary
+from peercell.agents.control.device import Device
+from peercell.agents.control.droop import Curve, standard
 from peercell.grid.admittance import Real
+from peercell.grid.control_device import DeviceKind
 from peercell.grid.controlled_feeder import ControlledFeeder, Outcome
 from peercell.grid.devices.droop import settle
 from peercell.grid.devices.errors import HuntingError
+from peercell.grid.devices.inverter import Inverter, Priority
 from peercell.grid.errors import CollapseError
 
 # A droop that answers at once hunts as soon as its gain exceeds 1; in a feeder with much sun the
-# gain is 5 to 15, and this share of the way at a time bears 19.
-_DAMPING = 0.1
-# Where Q begins and is used up, and where P begins and is gone, in pu below or above the limit.
+# gain is 5 to 15, and this share of the way at a time bears 39.
+_DAMPING = 0.05
+# Where Q begins and is used up, and where P begins and is gone, in pu beyond the upper limit.
 _REACTIVE_PU = (
     (-0.07, -0.05),
     (-0.05, -0.03),
@@ -31,29 +35,59 @@ _REACTIVE_PU = (
     (-0.01, 0.0),
 )
 _ACTIVE_PU = (
-    (-0.001, 0.003),
+    (-0.001, 0.004),
     (-0.001, 0.01),
-    (-0.002, 0.002),
     (-0.002, 0.003),
     (-0.002, 0.01),
-    (-0.003, 0.003),
     (-0.005, 0.0),
     (-0.005, 0.005),
+    (-0.005, 0.01),
     (-0.01, 0.0),
     (-0.01, 0.005),
-    (-0.02, 0.01),
-    (-0.03, 0.02),
+    (-0.01, 0.01),
+    (-0.02, 0.0),
+    (-0.03, 0.01),
 )
 
 
-class Tuned(Struct, frozen=True):
-    """The droop that suits one operating point best, and what it reaches there."""
+class Characteristic(Struct, frozen=True):
+    """What a plant does at a voltage.
 
-    primary: Primary
+    Attributes
+    ----------
+    reactive : Q as a share of the most that it can absorb, from 0 to -1.
+    active : the most P as a share of its rating, from 1 to 0.
+    """
+
+    reactive: Curve
+    active: Curve
+
+
+class Tuned(Struct, frozen=True):
+    """The characteristic that suits one operating point best, and what it reaches there."""
+
+    characteristic: Characteristic
     outcome: Outcome
 
 
-def droop_alone(feeder: ControlledFeeder, primary: Primary) -> tuple[Real, Real]:
+def standard_droop(v_max_pu: float) -> Characteristic:
+    """Return the usual characteristic: Q over the last 0.02 pu below the limit, P over 0.01."""
+    return characteristic(v_max_pu, (-0.02, 0.0), (-0.01, 0.0))
+
+
+def characteristic(
+    v_max_pu: float, reactive_pu: tuple[float, float], active_pu: tuple[float, float]
+) -> Characteristic:
+    """Return a characteristic whose bands begin and end so far beyond a limit, in pu."""
+    reactive, active = (
+        tuple(v_max_pu + edge for edge in band) for band in (reactive_pu, active_pu)
+    )
+    return Characteristic(
+        Curve(voltage_pu=reactive, share=(0.0, -1.0)), Curve(voltage_pu=active, share=(1.0, 0.0))
+    )
+
+
+def droop_alone(feeder: ControlledFeeder, followed: Characteristic) -> tuple[Real, Real]:
     """Return P and Q of the devices where their droop comes to rest.
 
     Raises
@@ -61,70 +95,91 @@ def droop_alone(feeder: ControlledFeeder, primary: Primary) -> tuple[Real, Real]
     HuntingError : it does not come to rest.
     CollapseError : the network cannot carry what the devices inject on the way.
     """
-    devices = [device.can for device in feeder.case.devices]
-
-    def answers_to(voltage_pu: Real) -> tuple[Real, Real]:
-        found = [
-            primary.answer(device, (device.planned_kw, 0.0), seen)
-            for device, seen in zip(devices, voltage_pu.tolist(), strict=True)
-        ]
-        p_kw, q_kvar = np.array(found).T
-        return p_kw, q_kvar
-
-    settled = settle(feeder.device_voltages, answers_to, feeder.uncontrolled, _DAMPING)
+    settled = settle(
+        feeder.device_voltages, _Answers(feeder, followed).at, feeder.uncontrolled, _DAMPING
+    )
     return settled.p_kw, settled.q_kvar
 
 
 def tuned_droop(feeder: ControlledFeeder) -> Tuned:
     """Return the droop with the least curtailment among many, of those that keep the limits.
 
-    It acts towards the limit that is further broken. Where none of them keeps that limit, it is the
-    one that comes closest. No installer could choose it: that takes the whole network and the hour
-    to come.
+    Where none of them keeps the upper limit, it is the one that comes closest. No installer could
+    choose it: that takes the whole network and the hour to come.
 
     Raises
     ------
     HuntingError : none of them comes to rest.
     """
-    limits = feeder.case.limits
-    start = feeder.outcome(*feeder.uncontrolled)
-    above = start.v_max_pu - limits.v_max_pu > limits.v_min_pu - start.v_min_pu
-    limit_pu = limits.v_max_pu if above else limits.v_min_pu
+    v_max_pu = feeder.case.limits.v_max_pu
     found = [
-        Tuned(primary, outcome)
-        for primary in candidates(limit_pu, above=above)
-        for outcome in _outcomes(feeder, primary)
+        Tuned(followed, outcome)
+        for followed in candidates(v_max_pu)
+        for outcome in _outcomes(feeder, followed)
     ]
     if not found:
         raise HuntingError("no droop comes to rest here", "the voltage answers too much to power")
 
     def badness(tuned: Tuned) -> tuple[float, float]:
         result = tuned.outcome
-        beyond = max(result.v_max_pu - limits.v_max_pu, limits.v_min_pu - result.v_min_pu)
-        return (0.0 if result.in_limits else beyond), result.curtailed_kw
+        beyond = 0.0 if result.in_limits else max(result.v_max_pu - v_max_pu, 0.0)
+        return beyond, result.curtailed_kw
 
     return min(found, key=badness)
 
 
-def candidates(limit_pu: float, *, above: bool) -> Iterable[Primary]:
-    """Yield the droops to choose from, which act towards one limit alone."""
+def candidates(v_max_pu: float) -> Iterable[Characteristic]:
+    """Yield the characteristics to choose from."""
     for reactive in _REACTIVE_PU:
         for active in _ACTIVE_PU:
-            yield Primary(
-                _towards(limit_pu, active, above=above), _towards(limit_pu, reactive, above=above)
-            )
+            yield characteristic(v_max_pu, reactive, active)
 
 
-def _towards(limit_pu: float, band_pu: tuple[float, float], *, above: bool) -> Curve:
-    begin, end = band_pu
-    if above:
-        return Curve(voltage_pu=(limit_pu + begin, limit_pu + end), share=(0.0, -1.0))
-    return Curve(voltage_pu=(limit_pu - end, limit_pu - begin), share=(1.0, 0.0))
-
-
-def _outcomes(feeder: ControlledFeeder, primary: Primary) -> Iterator[Outcome]:
+def _outcomes(feeder: ControlledFeeder, followed: Characteristic) -> Iterator[Outcome]:
     """Yield what a droop reaches, if it comes to rest."""
     try:
-        yield feeder.outcome(*droop_alone(feeder, primary))
+        yield feeder.outcome(*droop_alone(feeder, followed))
     except (HuntingError, CollapseError):
         return
+
+
+class _Answers:
+    """What the devices of a case inject at the voltages that they see."""
+
+    def __init__(self, feeder: ControlledFeeder, followed: Characteristic) -> None:
+        case = feeder.case
+        self._followed = followed
+        self._primary = standard(case.limits.v_min_pu, case.limits.v_max_pu)
+        is_plant = [device.kind is DeviceKind.PV for device in case.devices]
+        self._plants = np.flatnonzero(is_plant)
+        self._others = np.flatnonzero(np.logical_not(is_plant))
+        self._devices = [device.can for device in case.devices]
+        plants = [self._devices[k] for k in self._plants]
+        self._planned = np.array([plant.planned_kw for plant in plants])
+        self._rating = np.array([plant.rating_kva for plant in plants])
+        self._inverter = Inverter(
+            rating_kva=self._rating,
+            power_factor_min=np.array([_power_factor(plant) for plant in plants]),
+            reactive_kvar_max=np.array([plant.q_kvar_max for plant in plants]),
+        )
+        angle = np.arccos(self._inverter.power_factor_min)
+        self._most_kvar = np.minimum(self._rating * np.sin(angle), self._inverter.reactive_kvar_max)
+
+    def at(self, voltage_pu: Real) -> tuple[Real, Real]:
+        """Return P and Q of all devices at the voltages of all."""
+        p_kw, q_kvar = np.empty((2, len(self._devices)))
+        seen, followed = voltage_pu[self._plants], self._followed
+        most = np.minimum(self._planned, followed.active.at(seen) * self._rating)
+        wanted = followed.reactive.at(seen) * self._most_kvar
+        p_kw[self._plants], q_kvar[self._plants] = self._inverter.give(
+            most, wanted, (0.0, most), Priority.REACTIVE
+        )
+        for k in self._others:
+            plan = (self._devices[k].planned_kw, 0.0)
+            p_kw[k], q_kvar[k] = self._primary.answer(self._devices[k], plan, float(voltage_pu[k]))
+        return p_kw, q_kvar
+
+
+def _power_factor(plant: Device) -> float:
+    """Return the least power factor, 0 where Q needs no P."""
+    return 0.0 if plant.tan_max is None else float(np.cos(np.arctan(plant.tan_max)))

@@ -1,5 +1,6 @@
 """What inverters do by themselves at a voltage, and where voltage and droop come to rest."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from peercell.grid.devices.quantity import Quantity, number
 
 DAMPING = 0.5
 TOLERANCE_KVA = 1e-4
-ROUNDS_MAX = 200
+# Rounds of full steps: with half a step at a time, 200 rounds.
+ROUNDS = 100
 
 
 # Default settings of IEEE 1547-2018, tables 8 (voltage-reactive power) and 10 (voltage-active
@@ -84,11 +86,11 @@ def settle(
 
     Raises
     ------
-    HuntingError : the injections still move after `ROUNDS_MAX` rounds.
+    HuntingError : the injections still move after `ROUNDS` / `damping` rounds.
     CollapseError : whatever `voltages_of` raises.
     """
     p_kw, q_kvar = start
-    for rounds in range(1, ROUNDS_MAX + 1):
+    for rounds in range(1, math.ceil(ROUNDS / damping) + 1):
         voltage_pu = voltages_of(p_kw, q_kvar)
         p_called, q_called = answers_to(voltage_pu)
         off_kva = np.hypot(p_called - p_kw, q_called - q_kvar)
@@ -100,6 +102,6 @@ def settle(
     raise HuntingError(
         "the droop of the inverters does not come to rest",
         f"device {worst} still moves by {off_kva[worst]:.3g} kVA at {voltage_pu[worst]:.4f} pu "
-        f"after {ROUNDS_MAX} rounds with damping {damping:g}",
+        f"after {rounds} rounds with damping {damping:g}",
         "a wider band of the curve, or a smaller damping",
     )
