@@ -129,7 +129,9 @@ class Run:
             case Settlement(interval=interval):
                 self.settlements[interval, peer] = fact
             case Delivery(interval=interval):
-                self.deliveries[interval, peer] = fact
+                # A prosumer that was restarted may have had no time to measure what it had before.
+                if fact.measured_kwh is not None or (interval, peer) not in self.deliveries:
+                    self.deliveries[interval, peer] = fact
             case CellObserved(interval=interval):
                 self.observed[interval] = fact
             case Fallback(interval=interval):

@@ -169,7 +169,8 @@ class Delivery(Message, frozen=True):
 
     Energies are injections into the grid, negative for consumption. `measured_kwh` is None and
     `voltages_pu` empty when the grid service did not answer in time; `scheduled` is False when the
-    plan is the profile. A prosumer that was restarted may say the same again.
+    plan is the profile. A prosumer that was restarted may say it again: the newest counts that was
+    measured.
     """
 
     interval: Counter

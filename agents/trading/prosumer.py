@@ -87,7 +87,8 @@ class ProsumerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class _Interval:
     """What a prosumer has done about the interval that is delivered.
 
-    `plan_kwh` is None until set-points are chosen, `welcome` until the assets were measured.
+    `plan_kwh` is None until set-points are chosen, `welcome` until the assets were measured,
+    `voltages_pu` until the buses were.
     """
 
     def __init__(self, number: int) -> None:
@@ -96,6 +97,7 @@ class _Interval:
         self.plan_kwh: float | None = None
         self.looked = False
         self.welcome: GridWelcome | None = None
+        self.voltages_pu: tuple[float | None, ...] | None = None
         self.told = False
 
 
@@ -161,7 +163,7 @@ class Prosumer:
         actions: list[Action] = []
         delivered = self._moment.delivered
         if delivered != before.delivered:
-            actions += self._tell(())
+            actions += self._tell()
             self._interval = None if delivered is None else _Interval(delivered)
             self._schedules = {k: s for k, s in self._schedules.items() if k >= (delivered or 0)}
         interval = self._interval
@@ -187,10 +189,12 @@ class Prosumer:
         points = self._portfolio.set_points(interval.number, share)
         hours = self.settings.calendar.period_h
         interval.plan_kwh = injection_kwh(points, hours) if share is None else share.injection_kwh
+        # Of an earlier life the schedule may be in force, and be measured before it is known again.
+        told = [] if interval.voltages_pu is None else self._tell()
         if not contract:
-            return []
+            return told
         said = [] if schedule is not None else [Record(Fallback(interval.number))]
-        return [*said, *self._access.ask(SetPoints(0, points))]
+        return [*said, *told, *self._access.ask(SetPoints(0, points))]
 
     def _set_again(self) -> list[Action]:
         """Return the set-points in force: a grid service that was restarted has lost them."""
@@ -243,7 +247,7 @@ class Prosumer:
                 return [*self._access.repeat(), *self._look(reply)]
             case StateReport(reading=reading):
                 if isinstance(request, StateQuery) and reading is not None:
-                    return self._tell(reading.voltages_pu)
+                    return self._measure(reading.voltages_pu)
             case _:
                 pass
         return []
@@ -263,7 +267,15 @@ class Prosumer:
         )
         return [*self._access.ask(StateQuery(0, View(buses=buses)))]
 
-    def _tell(self, voltages_pu: tuple[float | None, ...]) -> list[Action]:
+    def _measure(self, voltages_pu: tuple[float | None, ...]) -> list[Action]:
+        """Take the measured voltages, unless an earlier interval asked for them."""
+        interval = self._interval
+        if interval is None or interval.welcome is None:
+            return []
+        interval.voltages_pu = voltages_pu
+        return self._tell()
+
+    def _tell(self) -> list[Action]:
         """Record what was planned and measured, once an interval."""
         interval = self._interval
         if interval is None or interval.told or interval.plan_kwh is None:
@@ -284,7 +296,7 @@ class Prosumer:
                     interval.scheduled,
                     interval.plan_kwh,
                     measured_kwh,
-                    voltages_pu,
+                    interval.voltages_pu or (),
                 )
             )
         ]

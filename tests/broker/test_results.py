@@ -109,6 +109,16 @@ def test_a_run_that_is_not_whole_says_what_is_missing(
     assert verdict_text(told).splitlines()[-1].startswith("not converged: ")
 
 
+def test_of_deliveries_that_were_said_again_the_newest_counts_that_was_measured(
+    folder: Path,
+) -> None:
+    better = structs.replace(DELIVERY, measured_kwh=1.5)
+    hasty = structs.replace(DELIVERY, measured_kwh=None, voltages_pu=())
+    _write(folder, "mg1.c1", [(1009.2, better), (1009.9, hasty)])
+    (delivery,) = Run(folder, SHORT).delivery_rows()
+    assert (delivery.measured_kwh, delivery.deviation_kwh) == (1.5, 0.5)
+
+
 def test_a_plan_without_certificate_is_named(folder: Path) -> None:
     _write(folder, "mg1.trader", [(1010.0, settlement(1, "aggregator", certified=False))])
     (reason,) = verdict(Run(folder, SHORT)).unmet

@@ -174,6 +174,22 @@ def test_a_restart_asks_first_and_leaves_the_set_points_of_its_earlier_life() ->
     assert [type(fact) for fact in second.facts] == [Delivery]
 
 
+def test_a_restart_while_the_gate_is_closed_says_the_same_delivery_again() -> None:
+    first = Conversation()
+    first.say(Started(), 80.0)
+    first.tick(92.0)
+    first.say(HALF_SUN, 95.0)
+    first.tick(100.0)
+    first.tick(108.0)
+    second = Conversation(grid=first.grid)
+    assert second.say(Started(), 108.5) == [ScheduleCall(0), ScheduleCall(1)]
+    second.say(HALF_SUN, 108.6)
+    second.tick(110.0)
+    (said,) = first.facts
+    assert second.facts[0] == said
+    assert [fact for fact in second.facts if isinstance(fact, Delivery)] == [said]
+
+
 def test_a_restart_falls_back_when_nobody_answers() -> None:
     home = Conversation()
     home.say(Started(), 104.0)
