@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -189,12 +190,11 @@ class Spreader:
         """
         if self._contacts_of != self._roster.hash:
             others = [peer for peer in self._roster.present() if peer != self._me]
-            self._contacts = heapq.nsmallest(self._settings.contacts, others, key=self._distance)
+            self._contacts = heapq.nsmallest(
+                self._settings.contacts, others, key=lambda peer: _distance(self._me, peer)
+            )
             self._contacts_of = self._roster.hash
         return self._contacts or [seed for seed in self._seeds if seed != self._me]
-
-    def _distance(self, peer: str) -> bytes:
-        return blake2b(f"{self._me} {peer}".encode(), digest_size=8).digest()
 
     def _next_repair(self, now_s: float) -> SetTimer:
         settings = self._settings
@@ -202,3 +202,9 @@ class Spreader:
         after_s = settings.repair_s if news else settings.quiet_s
         # Peers that were started together would otherwise compare together for ever.
         return SetTimer(REPAIR_TIMER, after_s * float(self._generator.uniform(0.8, 1.2)))
+
+
+# Contacts are chosen anew with each record that is learned.
+@lru_cache(maxsize=8192)
+def _distance(me: str, peer: str) -> bytes:
+    return blake2b(f"{me} {peer}".encode(), digest_size=8).digest()

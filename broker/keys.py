@@ -39,6 +39,12 @@ def _write_new_key(path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(bytes(SigningKey.generate()).hex() + "\n")
+        file.flush()
+        # Without its key a peer is refused until its lease has run out, so this outlives the power.
+        os.fsync(descriptor)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
 
 
 @lru_cache(maxsize=4096)

@@ -66,13 +66,18 @@ def environment() -> dict[str, str]:
 
 def begin(home: Path, *words: str) -> "subprocess.Popen[str]":
     """Start peercell in a process of its own; to be used in a `with` block."""
-    return subprocess.Popen(
-        command(home, *words),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # Tests that run in the background of a shell have an ignored SIGINT, which a child would keep.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            command(home, *words),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.broker.conftest import Run
 
+from peercell.broker import doctor
 from peercell.broker.params import duration
 
 
@@ -90,16 +91,33 @@ def test_no_duration(run: Run) -> None:
 def test_a_healthy_machine(run: Run) -> None:
     with tempfile.TemporaryDirectory() as home:
         found = json.loads(run("--home", home, "doctor", "-o", "json").out)
-    assert [(each["check"], each["health"]) for each in found] == [
-        ("folder", "ok"),
-        ("loopback", "ok"),
-        ("processes", "ok"),
-    ]
+    health = {each["check"]: each["health"] for each in found}
+    assert list(health) == [
+        "versions", "folder", "disk", "memory", "files", "loopback", "processes", "timers",
+    ]  # fmt: skip
+    # How full and how busy the machine of a test is, nobody knows.
+    sure = {check: health[check] for check in ("versions", "folder", "loopback", "processes")}
+    assert set(sure.values()) == {"ok"}
+    assert all(each["fix"] for each in found if each["health"] != "ok")
+
+
+def test_a_small_machine_is_told_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "DISK_GB_MIN", 1e9)
+    monkeypatch.setattr(doctor, "PEERS_MIN", 10**9)
+    monkeypatch.setattr(doctor, "LATE_MS_MAX", -1.0)
+    with tempfile.TemporaryDirectory() as home:
+        result = run("--home", home, "doctor", "-o", "json")
+    warned = {each["check"]: each["fix"] for each in json.loads(result.out)}
+    assert result.code == 0
+    assert warned["memory"] == "--pack 10"
+    assert warned["files"] == "ulimit -n 4096"
+    assert "trading.round_s" in warned["timers"]
+    assert "PEERCELL_HOME" in warned["disk"]
 
 
 def test_a_folder_in_which_no_cell_can_run_ends_with_3(run: Run, tmp_path: Path) -> None:
     result = run("--home", str(tmp_path / ("long" * 30)), "doctor", "-o", "json")
     assert result.code == 3
-    first = json.loads(result.out)[0]
-    assert (first["check"], first["health"]) == ("folder", "fail")
-    assert "set PEERCELL_HOME to a shorter folder" in first["fix"]
+    (folder,) = (each for each in json.loads(result.out) if each["check"] == "folder")
+    assert folder["health"] == "fail"
+    assert "set PEERCELL_HOME to a shorter folder" in folder["fix"]

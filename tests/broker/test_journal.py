@@ -1,5 +1,8 @@
 """A journal holds every step, survives a torn tail, and is read by anybody's MessagePack."""
 
+import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -244,6 +247,37 @@ def test_a_full_journal_stops_and_says_why(
     assert journal.stopped == "it has grown to its limit of 300 bytes"
     assert caplog.text.count("records no more") == 1
     assert path.stat().st_size <= 300
+    assert torn_bytes(path) == 0
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from peercell.agents.protocol import Started
+from peercell.broker.journal import Journal, Start
+journal = Journal(Path(sys.argv[1]), Start(1, "mg1", 7, 1000.0, "a:b", b"", 42))
+for count in range(1_000_000):
+    journal.step(float(count), Started(), [])
+    journal.flush()
+    os.write(1, b"%d\\n" % count)
+"""
+
+
+def test_what_was_said_after_a_flush_is_in_the_journal_of_a_killed_process(tmp_path: Path) -> None:
+    path = tmp_path / "mg1.journal"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], env=environment, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        for _ in range(200):
+            writer.stdout.readline()
+        writer.kill()
+        said = [int(line) for line in writer.stdout.read().split(b"\n")[:-1]]
+    written = [entry.now_s for entry in read(path) if isinstance(entry, Step)]
+    assert written == [float(count) for count in range(len(written))]
+    # At most the last turn was written and not yet said.
+    assert max(said, default=199) + 1 <= len(written) <= max(said, default=199) + 2
     assert torn_bytes(path) == 0
 
 
