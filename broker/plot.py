@@ -4,44 +4,32 @@ Colour is voltage (blue low, white 1 pu, red high), width is loading, orange is 
 """
 
 from datetime import datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from peercell.agents.errors import MissingExtraError
+from peercell.broker.plot_style import (
+    ALARM,
+    FAINT,
+    HIGH,
+    INK,
+    LOW,
+    PLAIN,
+    Axes,
+    house_style,
+    library,
+    new_figure,
+    save,
+    write,
+)
 from peercell.grid.layout import Place, connections, has_coordinates, places
 from peercell.grid.model import Cell
 from peercell.grid.study import Day, OperatingPoint
 
-# matplotlib's stubs leave most of what is used here untyped.
-Axes = Any
-Figure = Any
-
-_INK, _FAINT, _ALARM = "#22303c", "#aab4be", "#e8790c"
-_LOW, _HIGH, _PLAIN = "#2166ac", "#b2182b", "#4d5b68"
 _SPAN_PU = 0.1
 _NAMED_BUSES_MAX = 40
 _WIDTH_PERCENT_MAX = 150.0
-_STYLE = {
-    "font.size": 9.0,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.grid": True,
-    "grid.color": "#e6eaee",
-    "axes.axisbelow": True,
-    # Equal answers give equal files.
-    "svg.hashsalt": "peercell",
-}
 
 
 def draw_point(cell: Cell, point: OperatingPoint, path: Path) -> None:
@@ -51,10 +39,10 @@ def draw_point(cell: Cell, point: OperatingPoint, path: Path) -> None:
     ------
     MissingExtraError : matplotlib is not installed.
     """
-    with _library("matplotlib").rc_context(_STYLE):
-        figure = _figure(7.2, 4.8)
+    with house_style():
+        figure = new_figure(7.2, 4.8)
         _draw_feeder(figure.add_subplot(), _View(cell, point))
-        _save(figure, cell.title, path)
+        save(figure, cell.title, path)
 
 
 def draw_day(cell: Cell, day: Day, worst: OperatingPoint, path: Path) -> None:
@@ -64,8 +52,8 @@ def draw_day(cell: Cell, day: Day, worst: OperatingPoint, path: Path) -> None:
     ------
     MissingExtraError : matplotlib is not installed.
     """
-    with _library("matplotlib").rc_context(_STYLE):
-        figure = _figure(11.0, 5.4)
+    with house_style():
+        figure = new_figure(11.0, 5.4)
         grid = figure.add_gridspec(3, 2, width_ratios=(1.2, 1.0), height_ratios=(1.25, 1.0, 1.0))
         _draw_feeder(figure.add_subplot(grid[:, 0]), _View(cell, worst))
         first = figure.add_subplot(grid[0, 1])
@@ -74,25 +62,7 @@ def draw_day(cell: Cell, day: Day, worst: OperatingPoint, path: Path) -> None:
         _draw_loading(curves[1], day)
         _draw_exchange(curves[2], day)
         _finish_curves(curves, day, worst)
-        _save(figure, cell.title, path)
-
-
-def _library(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        raise MissingExtraError("drawing a picture", "plot") from None
-
-
-def _figure(width_inch: float, height_inch: float) -> Figure:
-    figure = _library("matplotlib.figure")
-    return figure.Figure((width_inch, height_inch), layout="constrained")
-
-
-def _save(figure: Figure, title: str, path: Path) -> None:
-    figure.suptitle(title, x=0.004, ha="left", fontsize=12, fontweight="bold")
-    metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-    figure.savefig(path, dpi=160, metadata=metadata, facecolor="white")
+        save(figure, cell.title, path)
 
 
 class _View:
@@ -142,7 +112,7 @@ def _draw_connections(axes: Axes, view: _View) -> None:
         axes.plot(
             (x1, x2),
             (y1, y2),
-            color=_ALARM if is_over else _PLAIN if conducts else _FAINT,
+            color=ALARM if is_over else PLAIN if conducts else FAINT,
             linewidth=1.0 + 3.5 * min(loading, _WIDTH_PERCENT_MAX) / 100.0,
             linestyle="-" if conducts else (0, (2, 2)),
             solid_capstyle="round",
@@ -150,15 +120,15 @@ def _draw_connections(axes: Axes, view: _View) -> None:
         )
         middle = ((x1 + x2) / 2.0, (y1 + y2) / 2.0)
         if element in transformers:
-            _draw_transformer(axes, middle, _ALARM if is_over else _PLAIN)
+            _draw_transformer(axes, middle, ALARM if is_over else PLAIN)
         if is_over:
-            _write(axes, f"{element}: {loading:.0f} %", middle, (11.0, -7.0), _ALARM)
+            write(axes, f"{element}: {loading:.0f} %", middle, (11.0, -7.0), ALARM)
 
 
 def _draw_transformer(axes: Axes, place: Place, colour: str) -> None:
     """Draw two rings that overlap, as on any one-line diagram; sizes are points, not map units."""
-    marker = _library("matplotlib.markers").MarkerStyle
-    shift = _library("matplotlib.transforms").Affine2D
+    marker = library("matplotlib.markers").MarkerStyle
+    shift = library("matplotlib.transforms").Affine2D
     for side in (-0.5, 0.5):
         rings = marker("o", transform=shift().translate(0.0, side))
         axes.scatter(*place, s=70, marker=rings, facecolor="white", edgecolor=colour, lw=1.6)
@@ -177,18 +147,18 @@ def _draw_buses(axes: Axes, view: _View) -> Any:
         cmap="RdBu_r",
         vmin=1.0 - _SPAN_PU,
         vmax=1.0 + _SPAN_PU,
-        edgecolor=[_INK] * len(live),
+        edgecolor=[INK] * len(live),
         linewidth=[(1.8 if bus in view.violated else 0.7) * scale**0.5 for bus in live],
         zorder=3,
         gid="buses",
     )
     for bus in view.cell.buses:
         if bus.id not in view.v_pu:
-            axes.plot(*view.places[bus.id], "x", color=_FAINT, markersize=6, zorder=3)
+            axes.plot(*view.places[bus.id], "x", color=FAINT, markersize=6, zorder=3)
         elif few or bus.id in _extremes(view):
             _name_bus(axes, view, bus.id)
     for source in view.cell.sources:
-        axes.plot(*view.places[source.bus], "s", color=_INK, markersize=10, zorder=2)
+        axes.plot(*view.places[source.bus], "s", color=INK, markersize=10, zorder=2)
     return marks
 
 
@@ -200,33 +170,19 @@ def _extremes(view: _View) -> set[str]:
 def _name_bus(axes: Axes, view: _View, bus: str) -> None:
     is_over = bus in view.violated
     text = f"{bus}: {view.v_pu[bus]:.3f}" if is_over or bus in _extremes(view) else bus
-    _write(axes, text, view.places[bus], (7.0, -11.0), _INK if is_over else _PLAIN)
-
-
-def _write(axes: Axes, text: str, place: Place, shift: Place, colour: str) -> None:
-    axes.annotate(
-        text,
-        place,
-        shift,
-        textcoords="offset points",
-        color=colour,
-        fontsize=8,
-        zorder=4,
-        # A white outline of the letters would read better still, but doubles the file.
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.4},
-    )
+    write(axes, text, view.places[bus], (7.0, -11.0), INK if is_over else PLAIN)
 
 
 def _draw_scale(axes: Axes, marks: Any, view: _View) -> None:
     """Draw the colour scale with the limits marked."""
     bar = axes.figure.colorbar(marks, ax=axes, shrink=0.75, aspect=26, pad=0.02)
     bar.ax.set_title("voltage, pu", fontsize=9, fontweight="normal", pad=8)
-    bar.outline.set_edgecolor(_FAINT)
+    bar.outline.set_edgecolor(FAINT)
     plain = {t for t in (0.9, 1.0, 1.1) if min(abs(t - limit) for limit in view.limits) > 0.01}
     ticks = sorted({*plain, *view.limits})
     bar.set_ticks(ticks, labels=[f"{t:g}" if t in plain else f"{t:.4g} limit" for t in ticks])
     for limit in view.limits:
-        bar.ax.axhline(limit, color=_INK, linewidth=1.6)
+        bar.ax.axhline(limit, color=INK, linewidth=1.6)
 
 
 def _hours(day: Day) -> list[float]:
@@ -240,8 +196,8 @@ def _draw_voltage(axes: Axes, day: Day) -> None:
     high = np.array([step.v_max_pu for step in day.steps])
     axes.set_title("voltage of all buses, pu")
     axes.fill_between(hours, low, high, color="#c9d3dc", linewidth=0)
-    axes.plot(hours, high, color=_HIGH, linewidth=1.3)
-    axes.plot(hours, low, color=_LOW, linewidth=1.3)
+    axes.plot(hours, high, color=HIGH, linewidth=1.3)
+    axes.plot(hours, low, color=LOW, linewidth=1.3)
     _shade(axes, hours, high, day.v_max_limit_pu, above=True)
     _shade(axes, hours, low, day.v_min_limit_pu, above=False)
 
@@ -250,7 +206,7 @@ def _draw_loading(axes: Axes, day: Day) -> None:
     hours = _hours(day)
     axes.set_title("highest loading, %")
     for name, colour, values in (
-        ("transformer", _INK, [step.transformer_percent for step in day.steps]),
+        ("transformer", INK, [step.transformer_percent for step in day.steps]),
         ("line", "#5aa469", [step.line_percent for step in day.steps]),
     ):
         percent = np.array([value for value in values if value is not None])
@@ -266,10 +222,10 @@ def _draw_loading(axes: Axes, day: Day) -> None:
 def _shade(axes: Axes, hours: list[float], values: Any, limit: float, *, above: bool) -> None:
     """Draw a limit, and colour what is beyond it."""
     beyond = values > limit if above else values < limit
-    axes.axhline(limit, color=_ALARM, linewidth=1.0, linestyle=(0, (4, 3)))
-    _write(axes, f"limit {limit:.4g}", (0.0, limit), (3.0, 3.0), _ALARM)
+    axes.axhline(limit, color=ALARM, linewidth=1.0, linestyle=(0, (4, 3)))
+    write(axes, f"limit {limit:.4g}", (0.0, limit), (3.0, 3.0), ALARM)
     axes.fill_between(
-        hours, values, limit, where=beyond, color=_ALARM, alpha=0.35, linewidth=0, interpolate=True
+        hours, values, limit, where=beyond, color=ALARM, alpha=0.35, linewidth=0, interpolate=True
     )
 
 
@@ -277,10 +233,10 @@ def _draw_exchange(axes: Axes, day: Day) -> None:
     hours = _hours(day)
     kw = np.array([step.source_kw for step in day.steps])
     axes.set_title("power from the grid above, kW (negative: export)")
-    axes.axhline(0.0, color=_FAINT, linewidth=0.8)
-    axes.fill_between(hours, kw, 0.0, where=kw > 0.0, color=_LOW, alpha=0.3, linewidth=0)
-    axes.fill_between(hours, kw, 0.0, where=kw < 0.0, color=_HIGH, alpha=0.3, linewidth=0)
-    axes.plot(hours, kw, color=_INK, linewidth=1.3)
+    axes.axhline(0.0, color=FAINT, linewidth=0.8)
+    axes.fill_between(hours, kw, 0.0, where=kw > 0.0, color=LOW, alpha=0.3, linewidth=0)
+    axes.fill_between(hours, kw, 0.0, where=kw < 0.0, color=HIGH, alpha=0.3, linewidth=0)
+    axes.plot(hours, kw, color=INK, linewidth=1.3)
 
 
 def _finish_curves(curves: list[Axes], day: Day, worst: OperatingPoint) -> None:
@@ -289,7 +245,7 @@ def _finish_curves(curves: list[Axes], day: Day, worst: OperatingPoint) -> None:
     for axes in curves:
         if worst.at is not None:
             moment = (worst.at - midnight) / timedelta(hours=1)
-            axes.axvline(moment, color=_INK, linewidth=0.8, linestyle=":")
+            axes.axvline(moment, color=INK, linewidth=0.8, linestyle=":")
         axes.margins(y=0.14)
         axes.tick_params(length=0, labelbottom=axes is curves[-1])
     hours = range(0, 25, 4)

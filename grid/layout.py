@@ -56,6 +56,31 @@ def connections(cell: Cell) -> Iterator[tuple[str, str, str, bool]]:
             yield switch.id, switch.bus, switch.other_bus, switch.closed
 
 
+def distances(cell: Cell) -> tuple[Mapping[str, float], str]:
+    """Return how far each bus is from the source along the feeder, and in what.
+
+    In km where every line has a length, transformers and switches being no way at all; otherwise in
+    branches. What no source reaches is left out.
+    """
+    lengths = {branch.id: branch.length_km for branch in cell.branches}
+    in_km = all(length is not None for length in lengths.values())
+    steps = defaultdict(list)
+    for element, first, second, conducts in connections(cell):
+        if conducts:
+            step = (lengths.get(element) or 0.0) if in_km else 1.0
+            steps[first].append((second, step))
+            steps[second].append((first, step))
+    found = {source.bus: 0.0 for source in cell.sources}
+    queue = deque(found)
+    while queue:
+        bus = queue.popleft()
+        for other, step in steps[bus]:
+            if other not in found:
+                found[other] = found[bus] + step
+                queue.append(other)
+    return found, "km" if in_km else "branches"
+
+
 def _tree(cell: Cell) -> Mapping[str, Place]:
     """Return a tree from left to right: x is the hops from the source, y the order of the leaves.
 

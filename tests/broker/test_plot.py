@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.broker.conftest import Run
 
-from peercell.broker import plot
+from peercell.broker import plot_style
 
 NOON = ("--at", "2016-05-28T12:00")
 
@@ -50,5 +50,5 @@ def test_a_day_is_drawn_in_every_format(
 def test_without_a_picture_matplotlib_stays_out(
     run: Run, village: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plot, "import_module", pytest.fail)
+    monkeypatch.setattr(plot_style, "import_module", pytest.fail)
     assert run("grid", "day", "village", "--date", "2016-05-28").code == 0

@@ -1,11 +1,13 @@
 """Where buses are drawn: at their coordinates, as a tree, a station above its feeder."""
 
+import pytest
 from hypothesis import given
 from msgspec import structs
 from tests.broker.village import make_village
 from tests.grid.builders import case33, chain, random_cells
 
-from peercell.grid.layout import connections, places
+from peercell.broker.cells import load_cell
+from peercell.grid.layout import connections, distances, places
 from peercell.grid.model import Branch, Bus, Cell, Source
 
 
@@ -65,3 +67,19 @@ def test_a_source_inside_a_feeder_is_the_root() -> None:
     assert {bus: x for bus, (x, _) in places(cell).items()} == {
         "0": 2.0, "1": 1.0, "2": 0.0, "3": 1.0, "4": 2.0,
     }  # fmt: skip
+
+
+def test_distances_run_along_the_feeder() -> None:
+    cell = load_cell("rural1").cell
+    found, unit = distances(cell)
+    lengths = {branch.id: branch.length_km for branch in cell.branches}
+    assert unit == "km"
+    assert set(found) == {bus.id for bus in cell.buses}
+    assert found["0"] == found["4"] == 0.0, "a transformer is no way"
+    for branch in cell.branches:
+        apart = abs(found[branch.from_bus] - found[branch.to_bus])
+        assert apart == pytest.approx(lengths[branch.id])
+    bare = structs.replace(cell.branches[0], length_km=None)
+    found, unit = distances(structs.replace(cell, branches=(bare, *cell.branches[1:])))
+    assert unit == "branches"
+    assert found["4"] == 1.0
