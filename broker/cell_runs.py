@@ -9,7 +9,7 @@ from peercell.broker.cell_plan import CellPlan
 from peercell.broker.clock import steady_clock
 from peercell.broker.home import CellHome
 from peercell.broker.launch import launch
-from peercell.broker.live_plan import RunNote, plan_file, run_note, supervised, write_note
+from peercell.broker.live_plan import RunNote, RunOrder, plan_run, run_note, supervised, write_note
 from peercell.broker.lock import CellRunsError
 from peercell.broker.operate import stop_cell, wait_until_up
 from peercell.broker.plan import PeerState
@@ -78,17 +78,13 @@ def find_cell(home: Path, name: str | None) -> RunningCell:
     return next(iter(running.values()))
 
 
-def begin(
-    home: Path, config: Path, name: str | None, pack: int, pause: Callable[[float], None]
-) -> Begun:
+def begin(home: Path, order: RunOrder, pause: Callable[[float], None]) -> Begun:
     """Start the cell of a config and return it when all its peers are up.
 
     Parameters
     ----------
     home : folder of all runs
-    config : file
-    name : of the run; None for that of the config
-    pack : peers in one process
+    order : which run
     pause : waits so many s between two looks at the peers; may raise, which ends the cell. Where a
         signal raises by itself it may catch a supervisor that is on its way and comes up for nobody
 
@@ -99,9 +95,9 @@ def begin(
     """
     clock = steady_clock()
     begun_s = clock()
-    plan = plan_file(config, begun_s)
-    folder = (home / (name or plan.name)).resolve()
-    note = run_note(plan, config, folder, begun_s)
+    plan = plan_run(order, begun_s)
+    note = run_note(plan, order, begun_s)
+    folder = (home / note.cell).resolve()
     home_of_run = CellHome(folder)
     home_of_run.prepare()
     if is_held(home_of_run.lock):
@@ -112,7 +108,7 @@ def begin(
             f"peercell down {folder.name}     or give this one a name: --name {folder.name}2",
         )
     try:
-        launch(supervised(plan, config, folder, pack))
+        launch(supervised(plan, order, folder))
         write_note(note, folder)
         states = wait_until_up(folder, UP_S + UP_PEER_S * len(plan.peers), pause)
     except BaseException:

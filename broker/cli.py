@@ -53,7 +53,8 @@ def cli(session: Session, home: Path) -> None:
 
 cli.params.extend(common_options())
 for _name, _target, _line in (
-    ("demo", "demo:demo", "Run a cell from start to end and tell how it went."),
+    ("demo", "run:demo", "Run a cell from start to end and tell how it went."),
+    ("run", "run:run", "Run a config, or a whole day of it, in processes or simulated."),
     ("up", "cell:up", "Start the cell of a config, and return when all its peers are up."),
     ("ps", "ps:ps", "List the peers of the running cells, with their state and its reason."),
     ("status", "cell:status", "Show convergence, prices, gap, voltages and messages of a cell."),

@@ -6,7 +6,7 @@ from the settings of the role, so that a new role or setting changes nothing her
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -181,6 +181,25 @@ class Config:
     file: TomlFile
     folder: Path
     cell: CellConfig
+
+    def on(self, day: date) -> "Config":
+        """Return the same for one whole day: its intervals begin and end at midnight.
+
+        Raises
+        ------
+        ConfigError : the day is no whole number of intervals.
+        """
+        clock = self.cell.clock
+        intervals, rest_s = divmod(timedelta(days=1).total_seconds(), clock.interval_s)
+        if rest_s:
+            raise self.file.wrong(
+                ("clock", "interval_s"),
+                "a day has no whole number of intervals",
+                f"an interval takes {clock.interval_s:g} s",
+            )
+        start = datetime.combine(day, time())
+        clock = structs.replace(clock, start=start, intervals=int(intervals))
+        return replace(self, cell=structs.replace(self.cell, clock=clock))
 
     def table(self, table: SettingsTable[T], peer: str) -> T:
         """Return what is said of a peer: the table of its role, and its own on top of it.

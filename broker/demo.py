@@ -7,10 +7,10 @@ from pathlib import Path
 from peercell.agents.trading.calendar import MarketPhase
 from peercell.broker.cell_runs import Begun
 from peercell.broker.clock import steady_clock
-from peercell.broker.config import read_config
 from peercell.broker.live import Told, ask_cell
-from peercell.broker.picture import Picture, picture
-from peercell.broker.results import Run
+from peercell.broker.live_plan import RunOrder, read_order
+from peercell.broker.picture import GridPicture, Settled, picture
+from peercell.broker.results import IntervalRow, recorded_run
 from peercell.broker.verdict import Verdict, verdict
 
 POLL_S = 0.2
@@ -25,20 +25,20 @@ def demo_config() -> Path:
     return Path(str(files("peercell"))) / "configs" / "rural1.toml"
 
 
-def check_journals(config: Path) -> None:
-    """Refuse a cell that leaves nothing from which a verdict could be read.
+def check_journals(order: RunOrder) -> None:
+    """Refuse a cell of processes that leaves nothing from which a verdict could be read.
 
     Raises
     ------
     ConfigError : its peers keep no journals, or it is wrong otherwise.
     """
-    told = read_config(config)
+    told = read_order(order)
     if not told.cell.telemetry.journal:
         raise told.file.wrong(
             ("telemetry", "journal"),
-            "a demo is judged by the journals of its peers",
+            "a run is judged by the journals of its peers",
             "telemetry.journal is false",
-            f"peercell up {config}",
+            f"peercell up {order.config}",
         )
 
 
@@ -65,27 +65,30 @@ def follow(begun: Begun, say: Callable[[str], None], pause: Callable[[float], No
         seen = picture(begun.note, told, clock())
         if seen.settled is not None and seen.settled.interval > said:
             said = seen.settled.interval
-            say(_line(seen, told))
+            say(_line(seen.settled, seen.grid, told))
         if seen.phase is MarketPhase.OVER:
-            return verdict(Run(begun.folder, begun.note))
+            return verdict(recorded_run(begun.folder, begun.note))
         pause(poll_s)
 
 
-def _line(seen: Picture, told: Told) -> str:
-    """Return what all members have settled, and how the grid is at that moment."""
-    settled = seen.settled
-    if settled is None:
-        return ""
-    rounds = max(each.last.plan.round for each in told.market.values() if each.last is not None)
-    prices = f"{settled.price_eur_per_kwh_min:.4f} .. {settled.price_eur_per_kwh_max:.4f}"
-    grid = seen.grid
-    volts = (
-        "not loaded yet"
-        if grid is None
-        else f"{grid.v_min_pu:.3f} .. {grid.v_max_pu:.3f} pu, {len(grid.violations)} violations"
-    )
+def interval_line(told: Settled | IntervalRow, rounds: int, grid: str) -> str:
+    """Return what all members have settled, below `HEADER`."""
+    prices = f"{told.price_eur_per_kwh_min:.4f} .. {told.price_eur_per_kwh_max:.4f}"
     return (
-        f"{settled.interval:>8}  {settled.at:%H:%M} {rounds:>6}  {prices:<17}"
-        f" {settled.traded_kwh:>4.2f} kWh {settled.saving_eur:>4.2f} EUR {settled.gap_eur:>8.1e}"
-        f"   {volts}"
+        f"{told.interval:>8}  {told.at:%H:%M} {rounds:>6}  {prices:<17}"
+        f" {told.traded_kwh:>4.2f} kWh {told.saving_eur:>4.2f} EUR {told.gap_eur:>8.1e}"
+        f"   {grid}"
     )
+
+
+def grid_text(v_min_pu: float, v_max_pu: float, violations: int) -> str:
+    """Return how the grid is, for `interval_line`."""
+    return f"{v_min_pu:.3f} .. {v_max_pu:.3f} pu, {violations} violations"
+
+
+def _line(seen: Settled, grid: GridPicture | None, told: Told) -> str:
+    rounds = max(each.last.plan.round for each in told.market.values() if each.last is not None)
+    if grid is None:
+        return interval_line(seen, rounds, "not loaded yet")
+    volts = grid_text(grid.v_min_pu, grid.v_max_pu, len(grid.violations))
+    return interval_line(seen, rounds, volts)

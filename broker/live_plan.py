@@ -1,5 +1,6 @@
 """From a config to the processes that a supervisor runs, and the note that says what the run is."""
 
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,8 @@ from peercell import __version__
 from peercell.agents.errors import PeercellError
 from peercell.agents.trading.calendar import MarketCalendar
 from peercell.broker.cell_plan import CellPlan, plan_cell
-from peercell.broker.config import load_grid, read_config
+from peercell.broker.config import Config, load_grid, read_config
+from peercell.broker.crew import PeerSpec
 from peercell.broker.home import replace_file
 from peercell.broker.plan import Plan
 from peercell.broker.roles import CELL_MESSAGES, peer_spec
@@ -17,6 +19,23 @@ from peercell.broker.roles import CELL_MESSAGES, peer_spec
 # s; what a fork server loads before the first peer starts, and what each peer takes to start. A
 # peer that comes later than planned joins the market late, so this is generous.
 START_S, START_PEER_S = 2.5, 0.05
+
+
+class RunOrder(Struct, frozen=True, kw_only=True):
+    """Which run is wanted.
+
+    Parameters
+    ----------
+    config : file
+    day : the whole day to run, in place of what the config says; None for that
+    name : of the run; None for that of the cell
+    pack : peers in one process
+    """
+
+    config: Path
+    day: date | None = None
+    name: str | None = None
+    pack: int = 1
 
 
 class RunNote(Struct, frozen=True, kw_only=True):
@@ -50,17 +69,29 @@ class RunNote(Struct, frozen=True, kw_only=True):
         return tuple(p for p, role in self.roles.items() if role in {"trader", "aggregator"})
 
 
-def plan_file(path: Path, now_s: float) -> CellPlan:
-    """Return the plan of a config whose cell starts now.
+def read_order(order: RunOrder) -> Config:
+    """Return the config of a run.
+
+    Raises
+    ------
+    ConfigError : see `read_config` and `Config.on`.
+    OSError : the file cannot be read.
+    """
+    config = read_config(order.config)
+    return config if order.day is None else config.on(order.day)
+
+
+def plan_run(order: RunOrder, now_s: float) -> CellPlan:
+    """Return the plan of a cell of processes that starts now.
 
     The market opens one interval after its peers are there: that is when the first one is traded.
 
     Raises
     ------
-    ConfigError : see `read_config` and `plan_cell`.
+    ConfigError : see `read_order` and `plan_cell`.
     OSError : the file cannot be read.
     """
-    config = read_config(path)
+    config = read_order(order)
     loaded = load_grid(config)
     interval_s = config.cell.clock.interval_s / config.cell.clock.speed
     plan = plan_cell(config, loaded, now_s)
@@ -68,36 +99,32 @@ def plan_file(path: Path, now_s: float) -> CellPlan:
     return plan_cell(config, loaded, now_s + lead_s + interval_s)
 
 
-def supervised(plan: CellPlan, config: Path, folder: Path, pack: int) -> Plan:
-    """Return a plan as a supervisor wants it.
-
-    Parameters
-    ----------
-    plan : of the cell
-    config : where it came from, for people
-    folder : of the run
-    pack : peers in one process
-    """
-    specs = (
+def peer_specs(plan: CellPlan) -> tuple[PeerSpec, ...]:
+    """Return all peers of a cell as their hosts want them."""
+    return tuple(
         peer_spec(peer.id, peer.role, peer.settings, plan.seed + place)
         for place, peer in enumerate(plan.peers)
     )
+
+
+def supervised(plan: CellPlan, order: RunOrder, folder: Path) -> Plan:
+    """Return a plan as a supervisor wants it; `folder` is that of the run."""
     return Plan(
         cell=folder.name,
         folder=str(folder),
-        config=str(config),
-        peers=tuple(specs),
+        config=str(order.config),
+        peers=peer_specs(plan),
         unions=(CELL_MESSAGES,),
-        pack=pack,
+        pack=order.pack,
         journal_bytes_max=plan.telemetry.journal_bytes_max,
     )
 
 
-def run_note(plan: CellPlan, config: Path, folder: Path, now_s: float) -> RunNote:
+def run_note(plan: CellPlan, order: RunOrder, now_s: float) -> RunNote:
     """Return what to note of a run that begins now."""
     return RunNote(
-        cell=folder.name,
-        config=str(config.resolve()),
+        cell=order.name or plan.name,
+        config=str(order.config.resolve()),
         version=__version__,
         seed=plan.seed,
         begun_s=now_s,

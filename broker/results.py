@@ -1,8 +1,7 @@
 """What a run has come to, read from the journals of its peers: running, ended or killed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import cached_property
 from math import fsum
 from pathlib import Path
 
@@ -98,31 +97,27 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
 
 
 class Run:
-    """The facts that the peers of a run have recorded, each peer's newest for each interval.
+    """What the peers of a run have recorded, each peer's newest for each interval.
 
     Parameters
     ----------
-    folder : of the run
     note : what the run is
-
-    Raises
-    ------
-    JournalError : a journal cannot be read.
+    recorded : peers and the facts that they recorded, in the order of each peer
     """
 
-    def __init__(self, folder: Path, note: RunNote) -> None:
+    def __init__(self, note: RunNote, recorded: Iterable[tuple[str, Message]]) -> None:
         self.note = note
         self.settlements: dict[tuple[int, str], Settlement] = {}
         self.deliveries: dict[tuple[int, str], Delivery] = {}
         self.observed: dict[int, CellObserved] = {}
         self.fallbacks: set[tuple[int, str]] = set()
         self.unsettled: set[tuple[int, str]] = set()
-        home = CellHome(folder)
-        for peer in note.roles:
-            path = home.journal(peer)
-            if path.exists():
-                for fact in facts(path, _Fact, since_s=note.begun_s):
-                    self._take(peer, fact)
+        self.take(recorded)
+
+    def take(self, recorded: Iterable[tuple[str, Message]]) -> None:
+        """Take in more that was recorded."""
+        for peer, fact in recorded:
+            self._take(peer, fact)
 
     def _take(self, peer: str, fact: Message) -> None:
         match fact:
@@ -139,13 +134,18 @@ class Run:
             case Unsettled(interval=interval):
                 self.unsettled.add((interval, peer))
 
-    @cached_property
+    @property
+    def numbers(self) -> list[int]:
+        """Which intervals anybody has settled."""
+        return sorted({interval for interval, _ in self.settlements})
+
+    @property
     def intervals(self) -> tuple[IntervalRow, ...]:
         """The intervals that anybody has settled."""
-        numbers = sorted({interval for interval, _ in self.settlements})
-        return tuple(self._interval(number) for number in numbers)
+        return tuple(self.interval(number) for number in self.numbers)
 
-    def _interval(self, number: int) -> IntervalRow:
+    def interval(self, number: int) -> IntervalRow:
+        """Return one interval that somebody has settled."""
         parts = [
             (member, self.settlements[number, member])
             for member in self.note.members
@@ -224,3 +224,23 @@ class Run:
                 measured_kwh=fact.measured_kwh,
                 deviation_kwh=fact.deviation_kwh,
             )
+
+
+def recorded_run(folder: Path, note: RunNote) -> Run:
+    """Return a run from the journals of its peers, in its folder.
+
+    Raises
+    ------
+    JournalError : a journal cannot be read.
+    """
+    home = CellHome(folder)
+    journals = {peer: home.journal(peer) for peer in note.roles}
+    return Run(
+        note,
+        (
+            (peer, fact)
+            for peer, path in journals.items()
+            if path.exists()
+            for fact in facts(path, _Fact, since_s=note.begun_s)
+        ),
+    )

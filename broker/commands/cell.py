@@ -13,7 +13,7 @@ from peercell.broker.commands.options import cell_option, selector_argument
 from peercell.broker.home import CellHome
 from peercell.broker.interrupts import Interrupts
 from peercell.broker.live import ask_cell
-from peercell.broker.live_plan import read_note
+from peercell.broker.live_plan import RunOrder, read_note
 from peercell.broker.logs import chosen_logs, follow, newest
 from peercell.broker.output import Answer, Row, Stream, record
 from peercell.broker.params import duration
@@ -43,8 +43,9 @@ def up(session: Session, config: Path, name: str | None, pack: int) -> Answer:
 
     It runs in the background until `peercell down`.
     """
+    order = RunOrder(config=config, name=name, pack=pack)
     with Interrupts() as interrupts:
-        begun = begin(session.home, config, name, pack, interrupts.pause)
+        begun = begin(session.home, order, interrupts.pause)
     rows = {
         "cell": begun.note.cell,
         "peers": len(begun.states),

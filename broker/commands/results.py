@@ -13,7 +13,14 @@ from peercell.broker.command import Session, command, data_command, hint
 from peercell.broker.live_plan import note_path, read_note
 from peercell.broker.output import Answer, builtins, listing
 from peercell.broker.output import table as text_table
-from peercell.broker.results import DeliveryRow, IntervalRow, Run, SettlementRow, TradeRow
+from peercell.broker.results import (
+    DeliveryRow,
+    IntervalRow,
+    Run,
+    SettlementRow,
+    TradeRow,
+    recorded_run,
+)
 from peercell.broker.running import State, running_cells
 from peercell.broker.tables import TableFormat, write_table
 from peercell.broker.verdict import verdict, verdict_text
@@ -144,7 +151,7 @@ def _rows(run: Run, which: Table) -> tuple[type[Struct], Sequence[Struct]]:
 
 
 def _row(folder: Path, running: set[str]) -> RunRow:
-    run = Run(folder, read_note(folder))
+    run = recorded_run(folder, read_note(folder))
     return RunRow(
         run=folder.name,
         state="running" if folder.name in running else "ended",
@@ -180,4 +187,4 @@ def _run(home: Path, name: str | None) -> Run:
             f'run "{folder.name}" has no journals',
             f"telemetry.journal is false in {note.config}",
         )
-    return Run(folder, note)
+    return recorded_run(folder, note)

@@ -25,7 +25,7 @@ NO_DATA = {
     for name in ("grid compile", "results export", "watch", "agent run", "directory run")
 }
 # Commands that need a running cell, or start one: tests/broker/test_live_cell.py runs them.
-STARTING = {f"peercell {name}" for name in ("demo", "up", "down", "watch", "replay")}
+STARTING = {f"peercell {name}" for name in ("demo", "run", "up", "down", "watch", "replay")}
 LIVE = STARTING | {
     f"peercell {name}"
     for name in (

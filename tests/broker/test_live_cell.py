@@ -61,6 +61,9 @@ def test_a_demo_tells_how_it_goes_and_leaves_nothing_behind(
         "06:30",
     ]
     assert run("--home", str(home), "ps").out == ""
+    simulated = json.loads(run("run", "short.toml", "--sim", "-o", "json").out)
+    for key in ("price_eur_per_kwh_min", "price_eur_per_kwh_max", "traded_kwh", "cost_eur"):
+        assert told[key] == pytest.approx(simulated[key], rel=1e-6)
 
 
 @pytest.mark.slow

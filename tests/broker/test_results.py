@@ -21,7 +21,7 @@ from peercell.agents.trading.messages import PriceMoved
 from peercell.broker.home import CellHome
 from peercell.broker.journal import Journal, Start
 from peercell.broker.live_plan import RunNote, write_note
-from peercell.broker.results import Run
+from peercell.broker.results import recorded_run
 from peercell.broker.verdict import verdict, verdict_text
 
 SHORT = structs.replace(
@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_run_is_told_by_its_journals(folder: Path) -> None:
-    run = Run(folder, SHORT)
+    run = recorded_run(folder, SHORT)
     first, second = run.intervals
     assert (first.interval, first.settled, first.certified, first.rounds) == (0, 2, True, 7)
     assert (first.v_min_pu, first.v_max_pu, first.violations) == (0.98, 1.02, 0)
@@ -103,7 +103,7 @@ def test_a_run_is_told_by_its_journals(folder: Path) -> None:
 def test_a_run_that_is_not_whole_says_what_is_missing(
     folder: Path, note: RunNote, reason: str
 ) -> None:
-    told = verdict(Run(folder, note))
+    told = verdict(recorded_run(folder, note))
     assert not told.converged
     assert told.unmet[0] == reason
     assert verdict_text(told).splitlines()[-1].startswith("not converged: ")
@@ -121,7 +121,7 @@ def test_of_deliveries_that_were_said_again_the_newest_counts_that_was_measured(
 
 def test_a_plan_without_certificate_is_named(folder: Path) -> None:
     _write(folder, "mg1.trader", [(1010.0, settlement(1, "aggregator", certified=False))])
-    (reason,) = verdict(Run(folder, SHORT)).unmet
+    (reason,) = verdict(recorded_run(folder, SHORT)).unmet
     assert reason == "the gate closed before interval 1 was certified, gap 6e-06 EUR"
 
 

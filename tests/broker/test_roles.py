@@ -10,7 +10,7 @@ from peercell.agents.membership_messages import MembershipMessage
 from peercell.broker.agent import find
 from peercell.broker.control import HostMessage
 from peercell.broker.crew import PeerSpec
-from peercell.broker.live_plan import plan_file
+from peercell.broker.live_plan import RunOrder, plan_run
 from peercell.broker.roles import CELL_MESSAGES, ROLES, CellMessage, build, peer_spec, settings_of
 from peercell.broker.wire import Codec
 
@@ -23,7 +23,7 @@ def _built(spec: PeerSpec) -> object:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_peer_of_a_shipped_cell_is_built_with_its_settings(path: Path) -> None:
-    for peer in plan_file(path, 1e9).peers:
+    for peer in plan_run(RunOrder(config=path), 1e9).peers:
         made = find(ROLES[peer.role])
         role = _built(peer_spec(peer.id, peer.role, peer.settings, seed=1))
         if isinstance(made, type):

@@ -1,0 +1,91 @@
+"""`peercell run` and `peercell demo`: a cell from start to end on the terminal."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import click
+
+from peercell.broker.cell_runs import begin, end
+from peercell.broker.command import Session, data_command, hint
+from peercell.broker.demo import check_journals, demo_config, follow
+from peercell.broker.interrupts import Interrupts
+from peercell.broker.live_plan import RunOrder
+from peercell.broker.output import Answer, record
+from peercell.broker.params import day as day_param
+from peercell.broker.run_text import run_text
+from peercell.broker.simulated_run import simulate
+from peercell.broker.verdict import Verdict, verdict, verdict_text
+
+NAMED_MAX = 3
+NOT_CONVERGED = 5
+
+
+@data_command(
+    "run",
+    "peercell run configs/rural1.toml --day 2016-05-28",
+    "peercell run configs/semiurb4.toml --sim -o json",
+)
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--day", type=day_param, help="Run this whole day instead of what the config says.")
+@click.option(
+    "--processes/--sim",
+    default=True,
+    help="Each peer a process of its own, or all in this process on a virtual clock.",
+    show_default=True,
+)
+@click.option("--name", help="Name of the run; that of the cell when not given.")
+@click.pass_obj
+def run(
+    session: Session, config: Path, day: date | None, processes: bool, name: str | None
+) -> Answer:
+    """Run a config, or a whole day of it, in processes or simulated.
+
+    It runs from start to end and tells how it went. With --sim nothing is left behind: no
+    processes, no journals. Ends with 0 when every interval was settled and certified, and with 5
+    when not.
+    """
+    order = RunOrder(config=config, day=day, name=name)
+    if processes:
+        return _in_processes(session.home, order, stay=False)
+    return _told(verdict(simulate(order, hint)), "")
+
+
+@data_command("demo", "peercell demo", "peercell demo configs/case33.toml --stay")
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--stay", is_flag=True, help="Leave the cell running at the end.")
+@click.option("--name", help="Name of the run; that of the cell when not given.")
+@click.pass_obj
+def demo(session: Session, config: Path | None, stay: bool, name: str | None) -> Answer:
+    """Run a cell from start to end and tell how it went.
+
+    Every peer is a process. Without a config it is a village of four microgrids. Ends with 0 when
+    every interval was settled and certified, and with 5 when not. Ctrl-C ends all processes.
+    """
+    order = RunOrder(config=config or demo_config(), name=name)
+    return _in_processes(session.home, order, stay=stay)
+
+
+def _in_processes(home: Path, order: RunOrder, *, stay: bool) -> Answer:
+    check_journals(order)
+    with Interrupts() as interrupts:
+        begun = begin(home, order, interrupts.pause)
+        try:
+            hint(run_text(begun))
+            told = follow(begun, hint, interrupts.pause)
+        except BaseException:
+            end(begun.folder)
+            raise
+        if not stay:
+            end(begun.folder)
+    return _told(told, "peercell down" if stay else f"peercell results show {told.cell}")
+
+
+def _told(told: Verdict, look: str) -> Answer:
+    next_step = f"next: {look}" if look else ""
+    text = verdict_text(told)
+    if told.converged:
+        return record(told, text, next_step)
+    unmet = "\n  ".join(("not converged:", *told.unmet[:NAMED_MAX]))
+    said = "\n".join(filter(None, (unmet, next_step)))
+    return replace(record(told, text, said), exit_code=NOT_CONVERGED)

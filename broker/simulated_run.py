@@ -1,0 +1,52 @@
+"""A whole cell in this process on a virtual clock: the same plan, the same roles, no sockets."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from peercell.broker.cell_plan import plan_cell
+from peercell.broker.config import load_grid
+from peercell.broker.demo import HEADER, grid_text, interval_line
+from peercell.broker.live_plan import RunOrder, peer_specs, read_order, run_note
+from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.results import IntervalRow, Run
+from peercell.broker.roles import build
+
+# Messages take as long as on one machine.
+LOCAL = LinkFaults(delay_s_min=0.001, delay_s_max=0.003)
+
+
+def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
+    """Return what a run came to; tell how it goes, a line for each interval.
+
+    Raises
+    ------
+    PeercellError : the config is wrong.
+    OSError : the file cannot be read.
+    """
+    config = read_order(order)
+    clock = config.cell.clock
+    # As with processes, the market opens one interval after its peers are there.
+    plan = plan_cell(config, load_grid(config), clock.interval_s / clock.speed)
+    note = run_note(plan, order, 0.0)
+    loop = Loop(LOCAL, plan.seed)
+    for spec in peer_specs(plan):
+        role = build(spec.peer, spec.settings, np.random.default_rng(spec.seed))
+        loop.start(spec.peer, role)
+    run = Run(note, ())
+    told = 0
+    say(HEADER)
+    for interval in range(plan.calendar.intervals):
+        loop.run(plan.calendar.start_s(interval + 1))
+        run.take((peer, fact) for _, peer, fact in loop.facts[told:])
+        told = len(loop.facts)
+        if interval in run.numbers:
+            say(_line(run.interval(interval)))
+    return run
+
+
+def _line(row: IntervalRow) -> str:
+    if row.v_min_pu is None or row.v_max_pu is None:
+        return interval_line(row, row.rounds, "not seen")
+    volts = grid_text(row.v_min_pu, row.v_max_pu, row.violations or 0)
+    return interval_line(row, row.rounds, volts)

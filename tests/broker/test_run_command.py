@@ -1,0 +1,53 @@
+"""`peercell run --sim`: a whole cell on a virtual clock, from a config or a day of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.broker.conftest import Run
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_a_simulated_run_converges_and_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    result = run("run", str(CONFIGS / "rural1.toml"), "--sim", "-o", "json")
+    assert result.code == 0, result.err
+    told = json.loads(result.out)
+    assert (told["cell"], told["converged"], told["settled"]) == ("rural1", True, 8)
+    assert told["deviation_kwh_max"] < 1e-9
+    lines = [line.split()[:2] for line in result.err.splitlines() if " pu, " in line]
+    assert (lines[0], lines[-1]) == (["0", "06:00"], ["7", "07:45"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_configs_give_equal_runs(run: Run) -> None:
+    words = ("run", str(CONFIGS / "case33.toml"), "--sim", "-o", "json")
+    first, second = run(*words), run(*words)
+    assert first.out == second.out
+
+
+def test_a_run_takes_a_whole_day(run: Run) -> None:
+    path = str(CONFIGS / "rural1.toml")
+    told = json.loads(run("run", path, "--day", "2016-01-20", "--sim", "-o", "json").out)
+    assert (told["converged"], told["intervals"], told["settled"]) == (True, 96, 96)
+
+
+@pytest.mark.parametrize(
+    ("clock", "words", "what"),
+    [
+        ("interval_s = 7000.0", ["--day", "2016-05-28"], "a day has no whole number of intervals"),
+        ("", ["--day", "1999-01-01"], "has no profiles for 1999-01-01"),
+        ("", ["--day", "yesterday"], "'yesterday' is not a day"),
+        ("speed = 1e5", [], "traders have time for"),
+    ],
+)
+def test_a_day_that_cannot_be_run_is_told(
+    run: Run, tmp_path: Path, clock: str, words: list[str], what: str
+) -> None:
+    path = tmp_path / "cell.toml"
+    text = (CONFIGS / "rural1.toml").read_text()
+    path.write_text(text.replace("speed = 180.0", clock) if clock else text)
+    result = run("run", str(path), "--sim", *words)
+    assert result.code in (1, 2)
+    assert what in result.err
+    assert result.out == ""
