@@ -1,6 +1,6 @@
 """What a process of a cell costs, beside one that is started from nothing; and many at once.
 
-    python bench/processes.py [peers] [rounds]
+    PYTHONPATH=src:. python -m bench.processes [peers] [rounds]
 
 Everything is measured on real cells: memory and start of a peer from the fork server and cold; the
 time from `kill -9` of a peer to the next message that it handles; the CPU of idle peers; and so

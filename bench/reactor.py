@@ -1,6 +1,6 @@
 """What the reactor costs, beside plain PUSH/PULL sockets and beside a host written with asyncio.
 
-    python bench/reactor.py [rounds]
+    PYTHONPATH=src:. python -m bench.reactor [rounds]
 
 Every variant carries the same typed message of about 125 bytes over loopback TCP, between
 processes: back and forth (round trip), one to one (throughput, CPU of both ends with their I/O
@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from reactor_variants import (
+from bench.reactor_variants import (
     BenchRole,
     Echo,
     Flood,

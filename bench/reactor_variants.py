@@ -70,7 +70,9 @@ class Flood:
             return [SetTimer("go", 0.001)]
         numbers = range(self.left, max(0, self.left - PER_TURN), -1)
         self.left -= len(numbers)
-        return [*(Send("b", offer(number)) for number in numbers), SetTimer("go", 0.0)]
+        sent: list[Action] = [Send("b", offer(number)) for number in numbers]
+        sent.append(SetTimer("go", 0.0))
+        return sent
 
 
 class Sink:
@@ -84,16 +86,15 @@ class Sink:
     def step(self, event: Event, _now_s: float) -> list[Action]:
         """See Role.step."""
         if isinstance(event, Received):
-            self.count()
+            self.left -= 1
+            if not self.first_s or not self.left:
+                self.note()
         return []
 
-    def count(self) -> None:
-        """Note one message."""
-        self.left -= 1
-        if not self.first_s:
-            self.first_s = time.perf_counter()
-        elif not self.left:
-            self.last_s = time.perf_counter()
+    def note(self) -> None:
+        """Note the time of the first message, or of the last."""
+        self.last_s = time.perf_counter()
+        self.first_s = self.first_s or self.last_s
 
 
 class Ping:
@@ -215,7 +216,7 @@ class AsyncHost:
         for action in self.seat.step(event, now_s):
             if isinstance(action, Send):
                 push, outbox = self.pushes[action.to]
-                outbox.put(self.seat.stream(action.to), action.message, now_s + 30.0)
+                outbox.put(self.seat.streams[action.to], action.message, now_s + 30.0)
                 if not self.batches:
                     await self.flush(push, outbox, now_s)
             elif isinstance(action, SetTimer):
@@ -308,7 +309,9 @@ def plain(
             send(number)
         elif isinstance(role, Sink):
             decode(pull.recv())
-            role.count()
+            role.left -= 1
+            if not role.first_s or not role.left:
+                role.note()
         elif isinstance(role, Ping):
             sent_s = time.perf_counter()
             send(number)

@@ -189,4 +189,5 @@ def ask(endpoint: str, peer: str, request: Message, codec: Codec, timeout_s: flo
 
 def _frame(codec: Codec, src: str, dst: str, message: Message) -> bytes:
     """Return the frame of one request or answer; neither is numbered, and both hold until asked."""
-    return codec.frame([Envelope(VERSION, codec.kind(message), src, dst, 0, 1, 1e11, message)])
+    kind = codec.names[type(message)]
+    return codec.frame([Envelope(VERSION, kind, src, dst, 0, 1, 1e11, message)])

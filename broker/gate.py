@@ -5,11 +5,10 @@ Checks go from cheap to dear and each refusal has a reason to count. All state o
 
 import logging
 from collections import Counter
-
-from msgspec import Struct, field
+from dataclasses import dataclass, field
 
 from peercell.agents.messages import Message
-from peercell.broker.wire import VERSION, Codec, Drop, DropError, Incoming
+from peercell.broker.wire import UNREADABLE, VERSION, Codec, Drop, Incoming, why_unreadable
 
 WINDOW = 64
 SENDERS_MAX = 4096
@@ -17,7 +16,8 @@ SENDERS_MAX = 4096
 log = logging.getLogger(__name__)
 
 
-class _Sender(Struct):
+@dataclass(slots=True)
+class _Sender:
     """What was seen of a sender in its present run: all from `base` to `top` but the `gaps`."""
 
     incarnation: int
@@ -42,7 +42,7 @@ class Gate:
     def __init__(self, codec: Codec) -> None:
         self.applied = 0
         self.refused: Counter[Drop] = Counter()
-        self._open = codec.open
+        self._bodies = codec.bodies
         self._senders: dict[str, _Sender] = {}
         self._warned: set[str] = set()
         self._given_up = 0
@@ -66,16 +66,17 @@ class Gate:
             sender.top = envelope.seq
         else:
             reason = self._place(envelope, sender)
-        if reason is None and envelope.expires_s < now_s:
-            reason = Drop.EXPIRED
         if reason is None:
-            try:
-                message = self._open(envelope)
-            except DropError as refusal:
-                reason = refusal.reason
+            if envelope.expires_s >= now_s:
+                try:
+                    message = self._bodies[envelope.kind](envelope.body)
+                except UNREADABLE as error:
+                    reason = why_unreadable(error)
+                else:
+                    self.applied += 1
+                    return message
             else:
-                self.applied += 1
-                return message
+                reason = Drop.EXPIRED
         self.refused[reason] += 1
         return None
 

@@ -1,10 +1,9 @@
 """What waits to be sent over one link: bounded, and without what newer messages made worthless."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-
-from msgspec import Struct
 
 from peercell.agents.messages import Message
 from peercell.broker.wire import (
@@ -20,7 +19,8 @@ from peercell.broker.wire import (
 WAITING_MAX = 1024
 
 
-class Stream(Struct):
+@dataclass(slots=True, eq=False)
+class Stream:
     """The messages of one peer to another, numbered as they leave, and what became of them.
 
     Parameters
@@ -39,9 +39,32 @@ class Stream(Struct):
     seq: int = 0
 
 
-# A message that waits: whose it is, its kind, itself, and until when it matters. A plain tuple,
-# since one is made for every message that is sent.
-_Parcel = tuple[Stream, str, Message, float]
+class Streams(dict[str, Stream]):
+    """The streams of a peer by receiver, each made when it is first asked for.
+
+    Parameters
+    ----------
+    src, incarnation : of the peer
+
+    Attributes
+    ----------
+    unsent : messages dropped before they left, by reason
+    """
+
+    def __init__(self, src: str, incarnation: int) -> None:
+        super().__init__()
+        self.unsent: Counter[Drop] = Counter()
+        self._src = src
+        self._incarnation = incarnation
+
+    def __missing__(self, dst: str) -> Stream:
+        stream = self[dst] = Stream(self._src, dst, self._incarnation, self.unsent)
+        return stream
+
+
+# A message that waits: whose it is, itself, and until when it matters. A plain tuple, since one is
+# made for every message that is sent.
+_Parcel = tuple[Stream, Message, float]
 
 
 class Outbox:
@@ -57,9 +80,12 @@ class Outbox:
         self._codec = codec
         self._waiting_max = waiting_max
         self._waiting: dict[object, _Parcel] = {}
+        # Behind those that wait, at most a frame full. It is worth a list of its own since most
+        # messages come while nothing waits, and leave before anything does.
+        self._new: list[_Parcel] = []
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._new)
 
     def put(self, stream: Stream, message: Message, expires_s: float) -> None:
         """Queue a message, or count why not.
@@ -70,27 +96,11 @@ class Outbox:
         message : takes the place of a waiting one of the same `newest_by`
         expires_s : s, Unix time after which it is dropped wherever it is; not before that of the
             message put before
-
-        Raises
-        ------
-        TypeError : nobody knows this kind of message.
         """
         stream.handed += 1
-        parcel = (stream, self._codec.kind(message), message, expires_s)
-        key: object = id(parcel)
-        if message.newest_by is not None:
-            stated = (getattr(message, name) for name in message.newest_by)
-            key = (stream.src, stream.dst, type(message), *stated)
-            if self._waiting.pop(key, None) is not None:
-                stream.unsent[Drop.SUPERSEDED] += 1
-        self.keep(key, parcel)
-
-    def keep(self, key: object, parcel: _Parcel) -> None:
-        """Let a parcel wait behind all others, or count that there is no room."""
-        if len(self._waiting) < self._waiting_max:
-            self._waiting[key] = parcel
-        else:
-            parcel[0].unsent[Drop.OUTBOX_FULL] += 1
+        self._new.append((stream, message, expires_s))
+        if message.newest_by is not None or len(self._new) > BATCH_MAX:
+            self._sort_in()
 
     def flush(self, send: Callable[[bytes], bool], now_s: float) -> bool:
         """Send what waits in frames of up to 64 messages; return whether nothing is left.
@@ -99,13 +109,16 @@ class Outbox:
         ----------
         send : takes a frame, or returns False when it cannot take one now
         now_s : s, host time; what has expired by then is dropped
+
+        Raises
+        ------
+        TypeError : nobody knows this kind of message.
         """
         self.expire(now_s)
         count = BATCH_MAX
-        while self._waiting:
-            batch = list(islice(self._waiting.values(), count))
+        while batch := self._first(count):
             try:
-                frame = self._codec.frame(_seal(batch))
+                frame = self._codec.frame(_seal(batch, self._codec.names))
             except DropError as refusal:
                 _take_numbers_back(batch)
                 count = len(batch) // 2
@@ -121,41 +134,75 @@ class Outbox:
 
     def expire(self, now_s: float) -> None:
         """Drop what is worthless by a host time."""
-        while self._waiting and next(iter(self._waiting.values()))[3] < now_s:
+        if self._new and self._new[0][2] < now_s:
+            self._sort_in()
+        while self._waiting and next(iter(self._waiting.values()))[2] < now_s:
             self._drop_first(Drop.EXPIRED)
 
     def clear(self) -> None:
         """Drop everything: the link closes."""
-        while self._waiting:
+        while self:
             self._drop_first(Drop.CLOSED)
 
     def move(self, dst: str, to: "Outbox") -> None:
         """Let what waits for one receiver wait in another outbox: the receiver has moved."""
-        keys = [key for key, parcel in self._waiting.items() if parcel[0].dst == dst]
-        for key in keys:
-            to.keep(key, self._waiting.pop(key))
+        self._sort_in()
+        keys = [key for key, (stream, *_) in self._waiting.items() if stream.dst == dst]
+        to.take_over([self._waiting.pop(key) for key in keys])
+
+    def take_over(self, parcels: Sequence[_Parcel]) -> None:
+        """Let parcels of another outbox wait behind all others."""
+        self._new += parcels
+        self._sort_in()
+
+    def _sort_in(self) -> None:
+        """Let what is new wait with the others, as far as there is room, or in their place."""
+        waiting = self._waiting
+        for parcel in self._new:
+            stream, message, _ = parcel
+            key: object = id(parcel)
+            if message.newest_by is not None:
+                stated = (getattr(message, name) for name in message.newest_by)
+                key = (stream.src, stream.dst, type(message), *stated)
+                if waiting.pop(key, None) is not None:
+                    stream.unsent[Drop.SUPERSEDED] += 1
+            if len(waiting) < self._waiting_max:
+                waiting[key] = parcel
+            else:
+                stream.unsent[Drop.OUTBOX_FULL] += 1
+        self._new.clear()
+
+    def _first(self, count: int) -> list[_Parcel]:
+        """Return the first so many parcels, or all; most often these are simply the new ones."""
+        if self._waiting or len(self._new) > count:
+            self._sort_in()
+            return list(islice(self._waiting.values(), count))
+        return self._new
 
     def _drop_first(self, reason: Drop) -> None:
-        parcel = self._waiting.pop(next(iter(self._waiting)))
-        parcel[0].unsent[reason] += 1
+        self._sort_in()
+        stream, *_ = self._waiting.pop(next(iter(self._waiting)))
+        stream.unsent[reason] += 1
 
     def _forget_first(self, count: int) -> None:
-        if count == len(self._waiting):
+        if not self._waiting:
+            self._new.clear()
+        elif count == len(self._waiting):
             self._waiting.clear()
         else:
             for key in list(islice(self._waiting, count)):
                 del self._waiting[key]
 
 
-def _seal(batch: Sequence[_Parcel]) -> list[Outgoing]:
+def _seal(batch: Sequence[_Parcel], names: Mapping[type[Message], str]) -> list[Outgoing]:
     """Return the envelopes of parcels under the next numbers of their streams."""
     sealed = []
-    for stream, kind, message, expires_s in batch:
+    for stream, message, expires_s in batch:
         stream.seq = seq = stream.seq + 1
         sealed.append(
             Envelope(
                 VERSION,
-                kind,
+                names[type(message)],
                 stream.src,
                 stream.dst,
                 stream.incarnation,

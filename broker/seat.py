@@ -1,12 +1,13 @@
 """A role at its host: what it is called, what reaches it, what it did, what became of its words."""
 
-from collections import Counter
+from collections.abc import Callable
 
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Event, Role
 from peercell.broker.journal import Journal
-from peercell.broker.outbox import Stream
-from peercell.broker.wire import Drop
+from peercell.broker.outbox import Streams
+
+Step = Callable[[Event, float], list[Action]]
 
 
 class Seat:
@@ -24,6 +25,8 @@ class Seat:
 
     Attributes
     ----------
+    step : what the role does about an event at a host time; recorded where there is a journal
+    streams : what the role says, by receiver
     unsent : messages dropped before they left, by reason
     """
 
@@ -38,36 +41,32 @@ class Seat:
     ) -> None:
         self.farewell = farewell
         self.peer = peer
-        self.role = role
+        self.step: Step = role.step if journal is None else _on_record(role, journal)
         self.incarnation = incarnation
         self.journal = journal
-        self.unsent: Counter[Drop] = Counter()
-        self._streams: dict[str, Stream] = {}
-
-    def stream(self, to: str) -> Stream:
-        """Return the messages of this peer to another."""
-        try:
-            return self._streams[to]
-        except KeyError:
-            stream = self._streams[to] = Stream(self.peer, to, self.incarnation, self.unsent)
-            return stream
+        self.streams = Streams(peer, incarnation)
+        self.unsent = self.streams.unsent
 
     @property
     def handed(self) -> int:
         """Messages that the role asked to send."""
-        return sum(stream.handed for stream in self._streams.values())
+        return sum(stream.handed for stream in self.streams.values())
 
     @property
     def sent(self) -> int:
         """Messages that ZeroMQ took, which is not yet delivery."""
-        return sum(stream.seq for stream in self._streams.values())
+        return sum(stream.seq for stream in self.streams.values())
 
-    def step(self, event: Event, now_s: float) -> list[Action]:
-        """Return what the role does about an event; both are recorded, also when the role fails."""
+
+def _on_record(role: Role, journal: Journal) -> Step:
+    """Return the step of a role that is recorded with its event, also when the role fails on it."""
+
+    def step(event: Event, now_s: float) -> list[Action]:
         actions = None
         try:
-            actions = self.role.step(event, now_s)
+            actions = role.step(event, now_s)
             return actions
         finally:
-            if self.journal is not None:
-                self.journal.step(now_s, event, actions)
+            journal.step(now_s, event, actions)
+
+    return step

@@ -49,8 +49,9 @@ class Timers(Generic[K]):
         short: a timer of delay 0 cannot hold up a turn.
         """
         due: list[tuple[K, float]] = []
-        while len(due) < count_max and (next_s := self.next_s()) is not None and next_s <= now_s:
-            _, _, key = heapq.heappop(self._heap)
-            del self._due_s[key]
-            due.append((key, next_s))
+        while self._heap and self._heap[0][0] <= now_s and len(due) < count_max:
+            due_s, count, key = heapq.heappop(self._heap)
+            if self._due_s.get(key) == (due_s, count):
+                del self._due_s[key]
+                due.append((key, due_s))
         return due

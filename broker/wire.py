@@ -24,6 +24,8 @@ BATCH_MAX = 64
 
 # Hostile bytes raise more than the library's own errors: bad UTF-8 and deep nesting do not.
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+# And what it raises to look for what decodes a body and to let it.
+UNREADABLE = (KeyError, *UNDECODABLE)
 
 Body = TypeVar("Body", Raw, Message)
 
@@ -130,6 +132,23 @@ def body_decoder(message: type[Message]) -> Callable[[Raw], Message]:
     return Decoder(message).decode
 
 
+def why_unreadable(error: Exception) -> Drop:
+    """Return what to count for one of `UNREADABLE`."""
+    return Drop.UNKNOWN_KIND if isinstance(error, KeyError) else Drop.BAD_BODY
+
+
+class Names(dict[type[Message], str]):
+    """The names of message types; one that is not among them is a mistake of this program.
+
+    Raises
+    ------
+    TypeError : instead of KeyError.
+    """
+
+    def __missing__(self, message: type[Message]) -> str:
+        raise TypeError(f"{message.__name__} is not among the messages of this host")
+
+
 class Codec:
     """Frames from envelopes and back, for the kinds of one or more unions of messages.
 
@@ -137,6 +156,12 @@ class Codec:
     ----------
     unions : unions of message types; a kind outside them is unknown here and gets dropped.
     frame_bytes_max : largest frame sent or accepted; at most 1 MiB.
+
+    Attributes
+    ----------
+    bodies : what decodes a body, by kind; raises one of `UNREADABLE`, as does an unknown kind
+    kinds : message type by the name under which it travels
+    names : that name by message type
 
     Notes
     -----
@@ -152,21 +177,8 @@ class Codec:
         self.kinds = {kind_of(each): each for each in types}
         if len(self.kinds) != len(types):
             raise TypeError(f"two messages of one name among {sorted(map(kind_of, types))}")
-        self._bodies = {kind: body_decoder(each) for kind, each in self.kinds.items()}
-        self._names = {each: kind for kind, each in self.kinds.items()}
-
-    def kind(self, message: Message) -> str:
-        """Return under which name a message travels.
-
-        Raises
-        ------
-        TypeError : the message is outside the unions: a mistake of this program.
-        """
-        try:
-            return self._names[type(message)]
-        except KeyError:
-            name = type(message).__name__
-            raise TypeError(f"{name} is not among the messages of this host") from None
+        self.bodies = {kind: body_decoder(each) for kind, each in self.kinds.items()}
+        self.names = Names({each: kind for kind, each in self.kinds.items()})
 
     def open(self, envelope: Incoming) -> Message:
         """Return the message in an envelope.
@@ -176,11 +188,9 @@ class Codec:
         DropError : UNKNOWN_KIND or BAD_BODY.
         """
         try:
-            return self._bodies[envelope.kind](envelope.body)
-        except KeyError:
-            raise DropError(Drop.UNKNOWN_KIND) from None
-        except UNDECODABLE:
-            raise DropError(Drop.BAD_BODY) from None
+            return self.bodies[envelope.kind](envelope.body)
+        except UNREADABLE as error:
+            raise DropError(why_unreadable(error)) from None
 
     def read(self, body: Raw) -> Message:
         """Return a message of whatever kind its own bytes say.
@@ -190,11 +200,9 @@ class Codec:
         DropError : UNKNOWN_KIND or BAD_BODY.
         """
         try:
-            return self._bodies[_decode_head(body).kind](body)
-        except KeyError:
-            raise DropError(Drop.UNKNOWN_KIND) from None
-        except UNDECODABLE:
-            raise DropError(Drop.BAD_BODY) from None
+            return self.bodies[_decode_head(body).kind](body)
+        except UNREADABLE as error:
+            raise DropError(why_unreadable(error)) from None
 
     def frame(self, envelopes: Sequence[Outgoing]) -> bytes:
         """Return at most 64 envelopes as one frame.

@@ -115,7 +115,7 @@ def test_a_question_can_be_broken_off() -> None:
 
 def test_an_answer_to_nobody_is_counted() -> None:
     with host(("a", Puppet())) as at_a:
-        at_a._act(at_a._seats["a"], [Reply(77, Note("to nobody"))], 0.0)
+        at_a._act(at_a._places["a"].seat, [Reply(77, Note("to nobody"))], 0.0)
         assert at_a._control.dropped[Drop.NO_ROUTE] == 1
 
 
@@ -127,7 +127,7 @@ def test_an_answer_to_somebody_who_left_is_counted() -> None:
             with pytest.raises(UnreachableError):
                 ask(at_a.control_endpoint, "a", Note("", attempt), ON_CONTROL, 0.05)
             settle([at_a], lambda: _commands(silent) == attempt)  # noqa: B023 - called at once
-            at_a._act(at_a._seats["a"], [Reply(attempt, Note("late"))], 0.0)
+            at_a._act(at_a._places["a"].seat, [Reply(attempt, Note("late"))], 0.0)
             if at_a._control.dropped[Drop.NO_ROUTE]:
                 return
         pytest.fail("fifty answers to nobody were taken")

@@ -2,13 +2,14 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.broker.messages_for_tests import AnyTestMessage, Note, Quote
 
 from peercell.agents.messages import Message
 from peercell.broker import wire
-from peercell.broker.outbox import Outbox, Stream
+from peercell.broker.outbox import Outbox, Stream, Streams
 from peercell.broker.wire import Codec, Drop
 
 CODEC = Codec(AnyTestMessage)
@@ -138,3 +139,39 @@ def test_every_message_is_sent_waiting_or_counted_by_reason(data: st.DataObject)
                 outbox.clear()
         assert to_b.handed == to_b.seq + len(outbox) + sum(to_b.unsent.values())
     assert [seq for seq, _ in link.arrived()] == list(range(1, to_b.seq + 1))
+
+
+def test_a_message_outside_the_unions_is_a_mistake_of_the_program() -> None:
+    class Stranger(Message, frozen=True):
+        pass
+
+    outbox, link = Outbox(CODEC), Wire()
+    outbox.put(stream(), Stranger(), 9.0)
+    with pytest.raises(TypeError, match="Stranger is not among the messages"):
+        outbox.flush(link.send, 0.0)
+
+
+def test_a_link_that_takes_nothing_keeps_what_it_may_and_the_order() -> None:
+    outbox, to_b, link = Outbox(CODEC, waiting_max=70), stream(), Wire(room=0)
+    for number in range(60):
+        outbox.put(to_b, Note("", number), 9.0)
+    assert not outbox.flush(link.send, 0.0)
+    for number in range(60, 100):
+        outbox.put(to_b, Note("", number), 9.0)
+    link.room = 10
+    assert outbox.flush(link.send, 0.0)
+    assert link.arrived() == [(n + 1, Note("", n)) for n in range(70)]
+    assert to_b.unsent == {Drop.OUTBOX_FULL: 30}
+
+
+def test_the_streams_of_a_peer_count_together_and_number_apart() -> None:
+    outbox, said, link = Outbox(CODEC), Streams("a", 7), Wire()
+    for dst in "bcb":
+        outbox.put(said[dst], Note(dst), 9.0)
+    outbox.put(said["c"], Note("late"), -1.0)
+    outbox.clear()
+    assert {dst: each.handed for dst, each in said.items()} == {"b": 2, "c": 2}
+    assert said.unsent == {Drop.CLOSED: 4}
+    outbox.put(said["b"], Note("on"), 9.0)
+    assert outbox.flush(link.send, 0.0)
+    assert (said["b"].seq, said["c"].seq) == (1, 0)

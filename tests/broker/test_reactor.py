@@ -52,7 +52,7 @@ def push() -> Iterator[zmq.Socket[bytes]]:
 
 
 def said(message: Message, seq: int, dst: str = "b") -> Outgoing:
-    return Envelope(VERSION, CODEC.kind(message), "x", dst, 1, seq, 1e11, message)
+    return Envelope(VERSION, CODEC.names[type(message)], "x", dst, 1, seq, 1e11, message)
 
 
 def on_start(*actions: Action) -> Puppet:
@@ -61,7 +61,7 @@ def on_start(*actions: Action) -> Puppet:
 
 def status(of: Reactor, peer: str) -> HostStatus:
     """Return what a host says of a peer, without asking over a socket."""
-    return of._status(of._seats[peer], of._clock())
+    return of._status(of._places[peer], of._clock())
 
 
 def test_a_message_reaches_the_role_of_another_host() -> None:
@@ -97,7 +97,7 @@ def test_everything_said_is_applied_or_counted_when_links_are_full() -> None:
     with host(("b", b)) as at_b, host() as at_a:
         at_a.route("b", at_b.endpoint)
         at_a.seat(Seat("a", a, 1, None))
-        seat = at_a._seats["a"]
+        seat = at_a._places["a"].seat
         for _ in range(20):
             at_a.turn(0.01)
             assert seat.handed == seat.sent + seat.unsent.total() + at_a.waiting
@@ -110,7 +110,7 @@ def test_everything_said_is_applied_or_counted_when_links_are_full() -> None:
             Drop.TOO_BIG: 1,
             Drop.NO_ROUTE: 1,
         }
-        arrived = at_b._gates["b"]
+        arrived = at_b._places["b"].gate
         assert (arrived.applied, arrived.refused.total()) == (seat.sent, 0)
         assert arrived.missing == 0
 
