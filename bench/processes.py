@@ -37,7 +37,7 @@ from peercell.broker.starter import ForkServer, Spawner, Starter
 from peercell.broker.wire import Codec
 from peercell.broker.worker import Worker
 
-HERE = Path(__file__).stem
+HERE = "bench.processes"
 IDLE_PEERS = 20
 IDLE_S = 15.0
 CROWD_S = 20.0

@@ -101,10 +101,10 @@ class GridService:
     def step(self, event: Event, now_s: float) -> list[Action]:
         """See `Role.step`."""
         match event:
-            case Received(sender, message):
-                return self._queue_up(sender, message)
-            case TimerFired(name):
-                return self._fire(name, now_s)
+            case Received():
+                return self._queue_up(event.sender, event.message)
+            case TimerFired():
+                return self._fire(event.name, now_s)
             case Commanded(request_id, request):
                 return self._queue_up(request_id, request)
             case Started():

@@ -179,9 +179,9 @@ class Picture:
             losses_kw=float(links.losses_kw),
             source_kw=state.source_kva.real,
             source_kvar=state.source_kva.imag,
-            v_min_pu=float(self.v_pu.min()),
-            v_max_pu=float(self.v_pu.max()),
-            loading_percent_max=_largest(self.percent[lens.rated]),
+            v_min_pu=float(np.minimum.reduce(self.v_pu)),
+            v_max_pu=float(np.maximum.reduce(self.v_pu)),
+            loading_percent_max=_largest(self.percent.take(lens.rated)),
             iterations=state.iterations,
         )
 
@@ -223,6 +223,8 @@ class Picture:
         UnknownElementError : the cell has no such bus, branch, microgrid or asset.
         """
         plan, whole = self.lens.plan(view), self.whole
+        # Most views are of a few buses: what they do not show costs nothing here.
+        voltages, branches = self._voltages, plan.branches
         return Reading(
             whole.losses_kw,
             whole.source_kw,
@@ -231,13 +233,13 @@ class Picture:
             whole.v_max_pu,
             whole.loading_percent_max,
             whole.iterations,
-            tuple([self._voltages[node] for node in plan.nodes]),
-            tuple([self._loadings[branch] for branch in plan.branches]),
-            tuple([self._flows[branch] for branch in plan.branches]),
-            tuple([self._microgrid(zone) for zone in plan.zones]),
+            tuple([voltages[node] for node in plan.nodes]),
+            tuple([self._loadings[branch] for branch in branches]) if branches else (),
+            tuple([self._flows[branch] for branch in branches]) if branches else (),
+            tuple([self._microgrid(zone) for zone in plan.zones]) if plan.zones else (),
             self.violations if view.violations else (),
             plan.dead,
-            tuple([self._asset(asset) for asset in plan.assets]),
+            tuple([self._asset(asset) for asset in plan.assets]) if plan.assets else (),
         )
 
     def _asset(self, position: int) -> AssetReading:
@@ -276,4 +278,4 @@ def picture_of_step(lens: Lens, steps: Steps, row: int, powers: Powers) -> Pictu
 
 
 def _largest(percent: Real) -> float | None:
-    return float(percent.max()) if percent.size else None
+    return float(np.maximum.reduce(percent)) if percent.size else None

@@ -22,6 +22,9 @@ from peercell.grid.admittance import Real
 Rearrangement = SwitchPosition | TapPosition | Outage | SourceState
 Change = SetPoint | Correction | Rearrangement
 
+# Asked for with every set-point, and a member of an enum is not found at once.
+_ASSET = Thing.ASSET
+
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
@@ -124,7 +127,7 @@ def thing_of(change: Change) -> tuple[Thing, str]:
     """Return what a change is of; of two changes of it the newer holds."""
     match change:
         case SetPoint():
-            return Thing.ASSET, change.asset
+            return _ASSET, change.asset
         case Correction():
             return Thing.CORRECTION, change.asset
         case SwitchPosition():

@@ -57,6 +57,8 @@ class Plant:
         self.solves = self.feeders = 0
         self._profiles = profiles
         self._lenses: dict[Arrangement, Lens] = {}
+        # Most turns change power only: to know the arrangement again saves hashing it twice.
+        self._latest: tuple[Arrangement, Lens] | None = None
 
     def start(self, at: datetime | None) -> Standing:
         """Return what stands before anybody has written.
@@ -102,20 +104,29 @@ class Plant:
 
     def place(self, standing: Standing, point: SetPoint) -> None:
         """Give an asset a set-point, or leave it to its profile."""
-        if point == standing.set_point(point.asset):
+        known = standing.set_points.get(point.asset)
+        if point == known:
             return
-        standing.is_new = True
-        if point.p_kw is None and point.q_kvar is None:
+        if point.p_kw is not None or point.q_kvar is not None:
+            standing.set_points[point.asset] = point
+        elif known is not None:
             del standing.set_points[point.asset]
         else:
-            standing.set_points[point.asset] = point
+            return
+        standing.is_new = True
         self._put(standing, point)
 
     def _put(self, standing: Standing, point: SetPoint) -> None:
         number, p_kw, q_kvar = self.position[point.asset], point.p_kw, point.q_kvar
-        standing.planned[0][number] = standing.base[0][number] if p_kw is None else p_kw
-        standing.planned[1][number] = standing.base[1][number] if q_kvar is None else q_kvar
-        self._combine(standing, point.asset)
+        if p_kw is None:
+            p_kw = standing.base[0][number]
+        if q_kvar is None:
+            q_kvar = standing.base[1][number]
+        standing.planned[0][number], standing.planned[1][number] = p_kw, q_kvar
+        if point.asset in self.devices:
+            self._combine(standing, point.asset)
+        else:
+            standing.p_kw[number], standing.q_kvar[number] = p_kw, q_kvar
 
     def correct(self, standing: Standing, wanted: Correction) -> None:
         """Let an asset leave its plan as its controller wants."""
@@ -155,6 +166,8 @@ class Plant:
         ------
         RefusedError : no_source or bad_topology, with the reason.
         """
+        if self._latest is not None and arrangement is self._latest[0]:
+            return self._latest[1]
         lens = self._lenses.pop(arrangement, None)
         if lens is None:
             self.feeders += 1
@@ -165,6 +178,7 @@ class Plant:
             if len(self._lenses) >= _LENSES_MAX:
                 del self._lenses[next(iter(self._lenses))]
         self._lenses[arrangement] = lens
+        self._latest = arrangement, lens
         return lens
 
     def _feeder(self, arrangement: Arrangement) -> Feeder:
