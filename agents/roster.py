@@ -79,6 +79,11 @@ def signed(record: PeerRecord, sign: Sign) -> SignedRecord:
     return SignedRecord(encoded, sign(encoded))
 
 
+def record_of(kept: SignedRecord) -> PeerRecord:
+    """Return the record in a signed one that was found good before."""
+    return _decode(kept.record)
+
+
 class Roster:
     """The newest record of every peer, the same on all peers once they have talked enough.
 

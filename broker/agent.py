@@ -27,7 +27,7 @@ from peercell.agents.membership_messages import (
 )
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Role
-from peercell.agents.roster import PeerRecord, Sign, SignedRecord
+from peercell.agents.roster import PeerRecord, Sign, SignedRecord, record_of
 from peercell.broker.clock import Clock, steady_clock
 from peercell.broker.crew import Context, Crew, Factory, Failed, Left, Notice, PeerSpec, Ready
 from peercell.broker.home import CellHome
@@ -101,7 +101,18 @@ def run_crew(
     ):
         for peer, endpoint in crew.seeds.items():
             reactor.route(peer, endpoint)
-        reactor.observe(lambda peer, fact: _note_fact(reactor, roster, peer, fact))
+        # Where a seed listens says who starts this process. What is remembered may be of a cell that
+        # has ended, whose addresses belong to nobody now.
+        remembered = frozenset(roster.known)
+
+        def note(peer: str, fact: Message) -> None:
+            _note_fact(roster, peer, fact)
+            if isinstance(fact, RecordLearned):
+                record = record_of(fact.signed)
+                if record.peer not in crew.seeds or fact.signed not in remembered:
+                    _follow(reactor, record)
+
+        reactor.observe(note)
         if alive is not None:
             reactor.watch(alive, lambda: reactor.stop("the supervisor is gone"))
         incarnations = {}
@@ -196,14 +207,19 @@ def _sign(key: SigningKey, message: bytes) -> bytes:
     return key.sign(message).signature
 
 
-def _note_fact(reactor: Reactor, roster: RosterFile, peer: str, fact: Message) -> None:
-    """Follow peers to where they say they are; log what an operator may want to know."""
-    if isinstance(fact, RecordConflict | PeerSuspected | PeerReturned):
-        log.warning("%s: %s", peer, fact)
-    if not isinstance(fact, RecordLearned):
-        return
-    record = msgspec.msgpack.decode(fact.signed.record, type=PeerRecord)
-    roster.note(record.peer, fact.signed)
+def _note_fact(roster: RosterFile, peer: str, fact: Message) -> None:
+    """Remember records; log what an operator may want to know."""
+    match fact:
+        case RecordConflict() | PeerSuspected() | PeerReturned():
+            log.warning("%s: %s", peer, fact)
+        case RecordLearned(signed=signed):
+            roster.note(record_of(signed).peer, signed)
+        case _:
+            pass
+
+
+def _follow(reactor: Reactor, record: PeerRecord) -> None:
+    """Find a peer from now on where its record says."""
     try:
         reactor.route(record.peer, record.endpoint)
     except PeercellError as error:

@@ -42,6 +42,12 @@ def test_a_cell_trades_dispatches_and_ends(cell: Cell) -> None:
     assert cell.peers() == {}
     # The supervisor gives its lock back just before it ends.
     until(lambda: not any(map(runs, pids)))
+    # Its second life finds its peers at new addresses, whatever the first one has left behind.
+    assert cell.run("--home", str(cell.home), "up", "fast.toml").code == 0
+    cell.json("wait", "converged", "--timeout", "8s")
+    seen = cell.json("status")
+    assert (seen["totals"]["late_offers"], seen["totals"]["fallbacks"]) == (0, 0)
+    assert seen["settled"]["traded_kwh"] > 1.0
 
 
 @pytest.mark.slow

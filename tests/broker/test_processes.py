@@ -90,6 +90,19 @@ def test_a_killed_peer_is_back_and_heard_within_a_moment(tmp_path: Path) -> None
     assert (found.difference, found.runs) == (None, 2)
 
 
+def test_a_cell_that_starts_again_in_its_folder_finds_itself_at_its_new_addresses(
+    tmp_path: Path,
+) -> None:
+    with cell(tmp_path, ring(4)) as running:
+        eventually(lambda: all_hear(running, 4), "they do not hear each other")
+        before = running.states()
+    with cell(tmp_path, ring(4)) as running:
+        eventually(lambda: all_hear(running, 4), "they look for each other where they were", 5.0)
+        after = running.states()
+        assert all(after[peer].endpoint != before[peer].endpoint for peer in before)
+        assert all(after[peer].incarnation > before[peer].incarnation for peer in before)
+
+
 def test_the_directory_is_not_needed(tmp_path: Path) -> None:
     """Killed or stopped: nothing is lost, and even a peer that restarts finds the others."""
     with cell(tmp_path, ring(4)) as running:
