@@ -101,8 +101,8 @@ def run_crew(
     ):
         for peer, endpoint in crew.seeds.items():
             reactor.route(peer, endpoint)
-        # Where a seed listens says who starts this process. What is remembered may be of a cell that
-        # has ended, whose addresses belong to nobody now.
+        # Where a seed listens says who starts this process. What is remembered may be of a cell
+        # that has ended, whose addresses belong to nobody now.
         remembered = frozenset(roster.known)
 
         def note(peer: str, fact: Message) -> None:

@@ -115,7 +115,7 @@ def test_of_deliveries_that_were_said_again_the_newest_counts_that_was_measured(
     better = structs.replace(DELIVERY, measured_kwh=1.5)
     hasty = structs.replace(DELIVERY, measured_kwh=None, voltages_pu=())
     _write(folder, "mg1.c1", [(1009.2, better), (1009.9, hasty)])
-    (delivery,) = Run(folder, SHORT).delivery_rows()
+    (delivery,) = recorded_run(folder, SHORT).delivery_rows()
     assert (delivery.measured_kwh, delivery.deviation_kwh) == (1.5, 0.5)
 
 
