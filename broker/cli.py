@@ -89,6 +89,14 @@ trade.defer(
     "Trade a stand-alone instance out by the real protocol.",
 )
 
+control = LazyGroup("control", help="Keep voltages and loadings within their limits.")
+cli.add_command(control)
+control.defer(
+    "solve",
+    "peercell.broker.commands.control:solve",
+    "Control one operating point with the real agents.",
+)
+
 results = LazyGroup("results", help="Look at what runs have come to.")
 cli.add_command(results)
 for _name, _target, _line in (

@@ -52,15 +52,34 @@ class LinkFaults(Struct, frozen=True):
 class Loop:
     """Runs roles by name until nothing is left to do, a time, or a condition.
 
+    Parameters
+    ----------
+    faults : what the network does to messages
+    seed : of its chance
+    near : roles that stand beside all the others, as a meter does: messages from and to them arrive
+        at once and always
+    size_of : tells the bytes of a message; they are added up in `bytes_by_kind`
+
+    Notes
+    -----
     `counts` holds sent, dropped, duplicated, delivered, and lost (to a role that was not running);
     sent + duplicated = delivered + dropped + lost + in flight.
     """
 
-    def __init__(self, faults: LinkFaults | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        faults: LinkFaults | None = None,
+        seed: int = 0,
+        near: frozenset[str] = frozenset(),
+        size_of: Callable[[Message], int] = lambda _: 0,
+    ) -> None:
         self.faults = faults or LinkFaults()
         self.now_s = 0.0
         self.counts: Counter[str] = Counter()
         self.sent_by_kind: Counter[str] = Counter()
+        self.bytes_by_kind: Counter[str] = Counter()
+        self._near = near
+        self._size_of = size_of
         self.facts: list[tuple[float, str, Message]] = []
         self.replies: dict[int, Message] = {}
         self._chance = np.random.default_rng(seed)
@@ -163,7 +182,13 @@ class Loop:
     def _send(self, sender: str, to: str, message: Message) -> None:
         faults = self.faults
         self.counts["sent"] += 1
-        self.sent_by_kind[type(message).__name__] += 1
+        kind = type(message).__name__
+        self.sent_by_kind[kind] += 1
+        self.bytes_by_kind[kind] += self._size_of(message)
+        if sender in self._near or to in self._near:
+            arrive = partial(self._arrive, to, self._lives[to], Received(sender, message))
+            self.call(self.now_s, arrive)
+            return
         if (sender, to) in self._cut or (faults.drop and self._chance.random() < faults.drop):
             self.counts["dropped"] += 1
             return

@@ -96,6 +96,18 @@ def percent(text: str) -> float:
     return share
 
 
+def span(text: str) -> tuple[float, float]:
+    """Return least and most from a text such as `0-2`; a plain number is both."""
+    least, dash, most = text.strip().partition("-")
+    try:
+        found = float(least), float(most if dash else least)
+    except ValueError:
+        found = math.nan, math.nan
+    if not 0.0 <= found[0] <= found[1] <= 1000.0:
+        raise click.BadParameter(f"{text!r} is no span; write it as 0-2")
+    return found
+
+
 def instant(text: str) -> datetime:
     """Return a real time, which has a zone, such as 2026-11-02T14:05:00Z."""
     try:

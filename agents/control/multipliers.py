@@ -4,7 +4,7 @@ Whoever has the same numbers computes the same bits: sums run in a fixed order a
 leaves it to a library in which order to add.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,14 @@ from peercell.agents.control.device import Response
 
 Real = npt.NDArray[np.float64]
 
-ROWS_MAX = 40
+ROWS_MAX = 12
 """Limits that move at once: those with a multiplier, then the worst broken ones."""
 
-# Added to the diagonal of the curvature: a share of itself, and of what is yet to wake up.
-_DAMPING, _SLEEPING = 1e-3, 0.02
-_SWEEPS_MAX = 300
-_SETTLED = 1e-9
+# Share of itself that is added to the diagonal: rows of near buses are almost the same.
+_DAMPING = 1e-3
+# The next epoch measures anew, so this need not be exact.
+_SWEEPS_MAX = 100
+_SETTLED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -43,36 +44,32 @@ class Limits:
 def next_multipliers(limits: Limits, responses: Sequence[Response]) -> Real:
     """Return the multipliers (rows,) after one step.
 
-    The step minimises d'H d / 2 - d' excess over the active limits with multipliers + d >= 0,
-    where H is the answer of all excesses to all multipliers through the devices.
+    The step minimises the dual of the problem as the devices describe it: quadratic where they
+    move, and for each device at a bound a half parabola that begins where it leaves it. Without
+    that, a price that wakes nobody up looks free, and the next one wakes everybody.
 
     Parameters
     ----------
     limits : as measured under the present multipliers
     responses : of each device to the present prices
 
-    Source: Newton's method on the dual of section 3.2 of docs/explanation/control.md; projected
-    Gauss-Seidel for the complementarity problem in it (Cottle, Pang and Stone 1992, chapter 5).
+    Source: Newton's method on the dual of docs/explanation/control.md; Gauss-Seidel with exact
+    steps, which descends on every convex problem of this form (Bertsekas 1999, section 2.7).
     """
     found = limits.multipliers.copy()
     active = _active(limits)
     if not active.size:
         return found
     per_kw, per_kvar = limits.per_kw[active], limits.per_kvar[active]
-    excess = limits.excess[active].copy()
-    start = found[active]
     moving = np.array([float(answer.gap == 0.0) for answer in responses])
-    worst = int(np.argmax(excess))
-    for raised, number in _waking(per_kw[worst], per_kvar[worst], responses, excess[worst]):
-        excess -= raised * _curvature(per_kw, per_kvar, responses, moving)[:, worst]
-        start[worst] += raised
-        moving[number] = 1.0
     curvature = _curvature(per_kw, per_kvar, responses, moving)
-    own = curvature.diagonal().copy()
-    possible = _own_curvature(per_kw, per_kvar, responses)
-    damped = own + _DAMPING * own + _SLEEPING * np.maximum(0.0, possible - own)
-    np.fill_diagonal(curvature, damped)
-    found[active] = start + _projected_step(curvature, excess, -start)
+    np.fill_diagonal(curvature, curvature.diagonal() * (1.0 + _DAMPING))
+    asleep = [
+        _Sleeper((per_kw[:, number] + told.edge * per_kvar[:, number]).tolist(), told)
+        for number, told in enumerate(responses)
+        if told.gap != 0.0
+    ]
+    found[active] += _descend(curvature, limits.excess[active], -found[active], asleep)
     return found
 
 
@@ -118,62 +115,74 @@ def _curvature(per_kw: Real, per_kvar: Real, responses: Sequence[Response], movi
     return total
 
 
-def _own_curvature(per_kw: Real, per_kvar: Real, responses: Sequence[Response]) -> Real:
-    """Return the diagonal of the curvature if every device moved."""
-    total = np.zeros(per_kw.shape[0])
-    for number, answer in enumerate(responses):
-        along = per_kw[:, number] + answer.edge * per_kvar[:, number]
-        total += along * along * answer.along + per_kvar[:, number] ** 2 * answer.reactive
-    return total
+class _Sleeper:
+    """A device at a bound of P: for each row what its way does to it, and the price it has so far.
 
-
-def _waking(
-    per_kw: Real, per_kvar: Real, responses: Sequence[Response], excess: float
-) -> Iterator[tuple[float, int]]:
-    """Yield the devices that wake up as the price of one limit rises until it is kept.
-
-    Where all reactive power is used and no active power is offered yet, the curvature is next to
-    nothing and a Newton step would be huge. Each comes with the price above that of the one before.
+    It gives `along` for each unit of price beyond the gap, nothing before.
     """
-    slope = 0.0
-    asleep: list[tuple[float, int, float]] = []
-    for number, answer in enumerate(responses):
-        along = float(per_kw[number]) + answer.edge * float(per_kvar[number])
-        share = along * along * answer.along
-        slope += float(per_kvar[number]) ** 2 * answer.reactive
-        if answer.gap == 0.0:
-            slope += share
-        elif along * answer.gap > 0.0:
-            asleep.append((answer.gap / along, number, share))
-    price = 0.0
-    for threshold, number, share in sorted(asleep):
-        excess -= slope * (threshold - price)
-        if excess <= 0.0:
-            break
-        yield threshold - price, number
-        price = threshold
-        slope += share
+
+    def __init__(self, slopes: list[float], told: Response) -> None:
+        self.slopes = slopes
+        self.along = told.along
+        self.gap = told.gap
+        self.price = 0.0
+
+    @property
+    def is_awake(self) -> bool:
+        """True beyond the gap, on whichever side of 0 it is."""
+        return self.price > self.gap if self.gap > 0.0 else self.price < self.gap
+
+    def given(self) -> float:
+        """Return by how much the device moves at its price."""
+        return self.along * (self.price - self.gap) if self.is_awake else 0.0
 
 
-def _projected_step(curvature: Real, excess: Real, least: Real) -> Real:
-    """Return d >= least that minimises d' curvature d / 2 - d' excess."""
-    size = excess.size
-    step = np.zeros(size)
+def _descend(curvature: Real, excess: Real, least: Real, asleep: Sequence[_Sleeper]) -> Real:
+    """Return d >= least at the minimum of the dual, row by row until nothing moves."""
+    step = np.zeros(excess.size)
     slope = -excess
-    own = curvature.diagonal().tolist()
-    bounds = least.tolist()
-    scale = _SETTLED * float(np.abs(excess).max())
+    own, bounds = curvature.diagonal().tolist(), least.tolist()
+    settled = _SETTLED * float(np.abs(excess).max())
     for _ in range(_SWEEPS_MAX):
         largest = 0.0
-        for row in range(size):
-            if own[row] <= 0.0:
-                continue
+        for row, curve in enumerate(own):
             old = float(step[row])
-            new = max(old - float(slope[row]) / own[row], bounds[row])
-            if new != old:
-                step[row] = new
-                slope += curvature[row] * (new - old)
-                largest = max(largest, abs(new - old) * own[row])
-        if largest <= scale:
+            by = max(_way(row, float(slope[row]), curve, asleep), bounds[row] - old)
+            if by == 0.0:
+                continue
+            step[row] = old + by
+            slope += curvature[row] * by
+            for device in asleep:
+                device.price += device.slopes[row] * by
+            largest = max(largest, abs(by) * curve)
+        if largest <= settled:
             break
     return step
+
+
+def _way(row: int, slope: float, curve: float, asleep: Sequence[_Sleeper]) -> float:
+    """Return how far one multiplier must move until its limit is kept, as devices wake up."""
+    turns: list[tuple[float, float]] = []
+    for device in asleep:
+        rise = device.slopes[row]
+        if rise == 0.0:
+            continue
+        slope += rise * device.given()
+        steep = rise * rise * device.along
+        if device.is_awake:
+            curve += steep
+            steep = -steep
+        turns.append(((device.gap - device.price) / rise, steep))
+    if slope == 0.0:
+        return 0.0
+    sign = -1.0 if slope > 0.0 else 1.0
+    left, at = abs(slope), 0.0
+    for distance, steep in sorted((sign * turn, steep) for turn, steep in turns):
+        if distance <= 0.0:
+            continue
+        if curve * (distance - at) >= left:
+            break
+        left -= curve * (distance - at)
+        at = distance
+        curve += steep
+    return sign * (at + left / curve) if curve > 0.0 else 0.0

@@ -27,21 +27,29 @@ Path = Annotated[tuple[Span, ...], Meta(max_length=SPANS_MAX)]
 """The branches from the grid above to a bus, in this order."""
 
 
-def common_slopes(one: Sequence[Span], other: Sequence[Span]) -> tuple[float, float]:
-    """Return by how many pu a kW and a kvar at one end of two paths raise the voltage at the other.
+class Track:
+    """A path with its running sums, so that what it shares with another is found at once."""
 
-    Source: LinDistFlow (Baran and Wu 1989; Farivar, Chen and Low 2013): the sum of r and x of the
-    branches that both paths share.
-    """
-    per_kw = per_kvar = 0.0
-    for mine, theirs in zip(one, other, strict=False):
-        if mine.branch != theirs.branch:
-            break
-        per_kw += mine.per_kw
-        per_kvar += mine.per_kvar
-    return per_kw, per_kvar
+    def __init__(self, path: Sequence[Span]) -> None:
+        self.branches = tuple(span.branch for span in path)
+        self._per_kw, self._per_kvar = [0.0], [0.0]
+        for span in path:
+            self._per_kw.append(self._per_kw[-1] + span.per_kw)
+            self._per_kvar.append(self._per_kvar[-1] + span.per_kvar)
 
+    def shared(self, other: "Track") -> tuple[float, float]:
+        """Return by how many pu a kW and a kvar at one end raise the voltage at the other.
 
-def passes(path: Sequence[Span], branch: str) -> bool:
-    """Return whether a path runs through a branch."""
-    return any(span.branch == branch for span in path)
+        Source: LinDistFlow (Baran and Wu 1989; Farivar, Chen and Low 2013): the sum of r and x of
+        the branches that both paths share.
+        """
+        common = 0
+        for mine, theirs in zip(self.branches, other.branches, strict=False):
+            if mine != theirs:
+                break
+            common += 1
+        return self._per_kw[common], self._per_kvar[common]
+
+    def passes(self, branch: str) -> bool:
+        """Return whether the path runs through a branch."""
+        return branch in self.branches

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from peercell.agents.control.paths import common_slopes, passes
+from peercell.agents.control.paths import Track
 from peercell.broker.cells import load_cell
 from peercell.grid.feeder import Feeder
 from peercell.grid.paths import path_lists
@@ -13,10 +13,10 @@ from peercell.grid.paths import path_lists
 def test_path_lists_give_the_slopes_of_lindistflow(name: str) -> None:
     cell = load_cell(name).cell
     feeder = Feeder(cell)
-    paths = path_lists(cell)
+    tracks = {bus: Track(path) for bus, path in path_lists(cell).items()}
     linear_kw, linear_kvar = feeder.lindistflow
     found = np.array(
-        [[common_slopes(paths[k], paths[i]) for i in feeder.node_ids] for k in feeder.node_ids]
+        [[tracks[k].shared(tracks[i]) for i in feeder.node_ids] for k in feeder.node_ids]
     )
     for slopes, linear in ((found[..., 0], linear_kw), (found[..., 1], linear_kvar)):
         # What is left is the ratio of the transformer and the voltage of the source.
@@ -27,5 +27,5 @@ def test_a_path_names_its_branches_from_the_source_on() -> None:
     cell = load_cell("rural1").cell
     path = path_lists(cell)[cell.customers[-1].bus]
     assert path[0].branch == cell.transformers[0].id
-    assert passes(path, path[-1].branch)
-    assert not passes(path[:-1], path[-1].branch)
+    assert Track(path).passes(path[-1].branch)
+    assert not Track(path[:-1]).passes(path[-1].branch)

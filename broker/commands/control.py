@@ -1,0 +1,125 @@
+"""`peercell control solve`: one operating point, controlled by the real agents."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+
+import click
+
+from peercell.agents.errors import MissingExtraError, PeercellError
+from peercell.agents.grid_parts import Reading
+from peercell.broker.command import data_command, hint
+from peercell.broker.control_cases import load_control_case
+from peercell.broker.control_run import (
+    Algorithm,
+    ControlResult,
+    ControlRun,
+    ControlSettings,
+    optimum_of,
+)
+from peercell.broker.loop import LinkFaults
+from peercell.broker.output import Answer, record, table
+from peercell.broker.params import percent, span
+
+NOT_IN_LIMITS = 5
+_TICKS_A_NOTE = 50
+
+
+def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Return a command that also has the options of the network, as one argument `faults`."""
+
+    @click.option(
+        "--drop",
+        type=percent,
+        default="0%",
+        show_default=True,
+        help="Share of the messages between agents that get lost.",
+    )
+    @click.option(
+        "--delay",
+        type=span,
+        default="0.5",
+        show_default=True,
+        help="Ticks that a message takes, or from least to most: 0-2.",
+    )
+    @wraps(run)
+    def command(drop: float, delay: tuple[float, float], **others: object) -> Answer:
+        faults = LinkFaults(drop=drop, delay_s_min=delay[0], delay_s_max=delay[1])
+        return run(faults=faults, **others)
+
+    return command
+
+
+@data_command(
+    "solve",
+    "peercell control solve rural3-ov.json",
+    "peercell control solve rural3-ov.json --drop 30% --delay 0-2 -o json",
+    "peercell control solve rural3-ov.json --crash 10%",
+    "peercell control solve rural3-ov.json --algorithm droop",
+)
+@click.argument("case", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--algorithm",
+    type=click.Choice(Algorithm, case_sensitive=False),
+    default=Algorithm.DUAL,
+    show_default=True,
+    help="dual: least cost by shared prices; gradient: push back; droop: inverters alone.",
+)
+@click.option(
+    "--crash",
+    type=percent,
+    default="0%",
+    show_default=True,
+    help="Share of the agents that crash for good when the limits have held.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of faults and crashes."
+)
+@with_faults
+def solve(case: Path, algorithm: Algorithm, crash: float, seed: int, faults: LinkFaults) -> Answer:
+    """Control one operating point with the real agents, and compare with the best there is.
+
+    A tick is a second. Ends with 5 when the limits do not hold in the end.
+    """
+    asked = load_control_case(case)
+    if crash and algorithm is Algorithm.DROOP:
+        raise click.UsageError("--crash ends agents, and --algorithm droop has none")
+    settings = ControlSettings(algorithm=algorithm, faults=faults, crash_share=crash, seed=seed)
+    found = ControlRun(asked, settings, _progress).run()
+    try:
+        found = found.beside(optimum_of(asked))
+    except MissingExtraError as error:
+        hint(f"no optimum to compare with: {error.fix}")
+    except PeercellError as error:
+        hint(f"no optimum to compare with: {error.what}, {error.why}")
+    return replace(record(found, _text(found)), exit_code=0 if found.in_limits else NOT_IN_LIMITS)
+
+
+def _progress(tick: int, reading: Reading) -> None:
+    """Say now and then how far it is."""
+    if tick % _TICKS_A_NOTE == 0:
+        hint(f"tick {tick}: {reading.v_min_pu:.4f} to {reading.v_max_pu:.4f} pu")
+
+
+def _text(found: ControlResult) -> str:
+    """Return a result as a table and a verdict."""
+    rows = [
+        {"what": name, "value": value}
+        for name, value in (
+            ("voltages, pu", f"{found.v_min_pu:.5f} to {found.v_max_pu:.5f}"),
+            ("off the plan, kW", f"{found.curtailed_kw:.3f}"),
+            ("reactive power, kvar", f"{found.reactive_kvar:.3f}"),
+            ("objective", f"{found.objective:.4f}"),
+            ("optimum", _or_dash(found.optimum_objective, ".4f")),
+            ("above the optimum, %", _or_dash(found.gap_percent, ".3f")),
+            ("bytes an agent and tick", f"{found.bytes_per_agent_s:.0f}"),
+        )
+    ]
+    held = f"in limits for good after {found.ticks} ticks and {found.epochs} changes of prices"
+    verdict = held if found.in_limits else "not in limits"
+    return f"{table(rows, {'what': '', 'value': ''})}\n{verdict}"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

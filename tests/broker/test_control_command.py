@@ -1,0 +1,54 @@
+"""`peercell control solve`: a case in, limits that hold out."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.broker.conftest import Run
+
+CASE = str(Path(__file__).parents[1] / "reference" / "control" / "semiurb4-ov.json")
+KEYS = (
+    "in_limits",
+    "ticks",
+    "epochs",
+    "v_max_pu",
+    "v_min_pu",
+    "curtailed_kw",
+    "reactive_kvar",
+    "objective",
+    "optimum_objective",
+    "gap_percent",
+    "bytes_per_agent_s",
+)
+
+
+def test_a_case_is_controlled(run: Run) -> None:
+    result = run("control", "solve", CASE, "--drop", "30%", "--delay", "0-1", "-o", "json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert tuple(found) == KEYS
+    assert found["in_limits"] is True
+    assert found["v_max_pu"] <= 1.05
+    assert found["gap_percent"] == pytest.approx(0.0, abs=0.1)
+    assert "tick 50" in result.err
+
+
+def test_a_table_says_how_it_ended(run: Run) -> None:
+    result = run("control", "solve", CASE, "--algorithm", "droop")
+    assert result.code == 0
+    assert "in limits for good after 31 ticks" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (["missing.json"], 1, "cannot read the control case missing.json"),
+        ([CASE, "--delay", "2-1"], 2, "'2-1' is no span; write it as 0-2"),
+        ([CASE, "--delay", "long"], 2, "'long' is no span; write it as 0-2"),
+        ([CASE, "--crash", "10%", "--algorithm", "droop"], 2, "--algorithm droop has none"),
+    ],
+)
+def test_mistakes(run: Run, arguments: list[str], code: int, what: str) -> None:
+    result = run("control", "solve", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert what in result.err

@@ -1,0 +1,151 @@
+"""The real agents against the real physics: in limits soon, and as cheap as the optimum."""
+
+from pathlib import Path as FilePath
+
+import pytest
+from tests.broker.control_goals import OVER, TICKS_OVER, TICKS_UNDER, UNDER, with_slow_ones
+
+from peercell.agents.control.paths import Path, Span
+from peercell.agents.control.voltage_dual import VoltageDual
+from peercell.agents.control.voltage_messages import LimitPrice
+from peercell.agents.grid_messages import GridRefusal
+from peercell.broker import control_cell
+from peercell.broker.control_cases import load_control_case
+from peercell.broker.control_run import (
+    CRASH_TICK,
+    Algorithm,
+    ControlResult,
+    ControlRun,
+    ControlSettings,
+    optimum_of,
+)
+from peercell.broker.loop import LinkFaults
+from peercell.grid.model import Cell
+from peercell.grid.paths import path_lists
+
+CASES = FilePath(__file__).parents[1] / "reference" / "control"
+LOSSY = LinkFaults(drop=0.3)
+LATE = LinkFaults(drop=0.3, delay_s_min=0.0, delay_s_max=2.0)
+
+
+def control(name: str, settings: ControlSettings) -> tuple[ControlRun, ControlResult]:
+    """Return a shipped case after control."""
+    run = ControlRun(load_control_case(CASES / f"{name}.json"), settings)
+    return run, run.run()
+
+
+@pytest.mark.parametrize("name", with_slow_ones((*OVER, *UNDER)))
+def test_limits_hold_soon_and_at_the_least_cost(name: str) -> None:
+    run, found = control(name, ControlSettings(faults=LOSSY))
+    assert found.in_limits
+    assert found.ticks <= (TICKS_OVER if name in OVER else TICKS_UNDER)
+    assert found.bytes_per_agent_s <= 3000.0
+    assert found.objective <= 1.01 * optimum_of(run.case)
+    assert not run.loop.facts_of(GridRefusal)
+
+
+@pytest.mark.parametrize("name", ["rural1-ov", "semiurb4-ov", "cigre-lv-ov", "case33-ov"])
+def test_late_messages_and_wrong_clocks_cost_time_only(name: str) -> None:
+    run, found = control(name, ControlSettings(faults=LATE, skew_ticks=2))
+    assert found.in_limits
+    assert found.ticks <= 150
+    assert found.objective <= 1.01 * optimum_of(run.case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rural2-ov", "rural3-ov"])
+def test_late_messages_and_wrong_clocks_in_large_cells(name: str) -> None:
+    _, found = control(name, ControlSettings(faults=LATE, skew_ticks=2))
+    assert found.in_limits
+    assert found.ticks <= 150
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", ["rural1-ov", "semiurb4-ov", "cigre-lv-ov", "case33-ov"])
+def test_a_crash_of_some_agents_is_survived(name: str, seed: int) -> None:
+    run, found = control(name, ControlSettings(faults=LOSSY, crash_share=0.1, seed=seed))
+    assert run.crashed
+    assert found.in_limits
+    assert found.ticks <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rural2-ov", "rural3-ov"])
+def test_a_crash_of_some_agents_in_large_cells(name: str) -> None:
+    _, found = control(name, ControlSettings(faults=LOSSY, crash_share=0.1))
+    assert found.in_limits
+    assert found.ticks <= 100
+
+
+@pytest.mark.parametrize("name", ["rural1-ov", "semiurb4-ov"])
+@pytest.mark.parametrize(("r_by", "x_by"), [(0.5, 0.5), (2.0, 2.0), (0.7, 1.3), (1.3, 0.7)])
+def test_a_wrong_model_only_slows(
+    name: str, r_by: float, x_by: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(cell: Cell) -> dict[str, Path]:
+        return {
+            bus: tuple(Span(s.branch, s.per_kw * r_by, s.per_kvar * x_by) for s in path)
+            for bus, path in path_lists(cell).items()
+        }
+
+    monkeypatch.setattr(control_cell, "path_lists", wrong)
+    _, found = control(name, ControlSettings(ticks_max=2000))
+    assert found.in_limits
+    assert found.ticks <= 600
+
+
+def test_multipliers_are_paid_only_for_limits_that_bind() -> None:
+    run, _ = control("rural1-ov", ControlSettings(faults=LOSSY))
+    voltages = dict(zip(run.case.monitored, run.readings[-1].voltages_pu, strict=True))
+    names = sorted(run.agents)
+    limits = run.case.limits
+    agent = next(iter(run.agents.values()))
+    assert isinstance(agent, VoltageDual)
+    assert agent.prices
+    for price in agent.prices:
+        bus = names[price.member].removeprefix("b.")
+        v_pu = voltages[bus]
+        assert v_pu is not None
+        assert abs(v_pu - (limits.v_max_pu - limits.margin_pu)) <= 2e-4
+
+
+def test_all_agents_end_with_the_same_prices_to_the_last_bit() -> None:
+    run, _ = control("semiurb4-ov", ControlSettings(faults=LOSSY))
+    told: dict[int, set[tuple[LimitPrice, ...]]] = {}
+    for agent in run.agents.values():
+        assert isinstance(agent, VoltageDual)
+        told.setdefault(agent._prices.epoch, set()).add(agent.prices)
+    assert all(len(prices) == 1 for prices in told.values())
+
+
+def test_equal_seeds_give_equal_runs() -> None:
+    settings = ControlSettings(faults=LATE, skew_ticks=2, crash_share=0.1, seed=5)
+    first, second = (control("semiurb4-ov", settings)[1] for _ in range(2))
+    assert first == second
+
+
+def test_without_agents_the_inverters_hold_by_droop() -> None:
+    run, found = control("rural1-ov", ControlSettings(algorithm=Algorithm.DROOP))
+    assert found.in_limits
+    assert found.curtailed_kw > 2.0 * optimum_of(run.case)
+    assert max(reading.v_max_pu for reading in run.readings[3:]) <= 1.05 + 0.02
+
+
+def test_the_gradient_method_keeps_the_limits_at_a_higher_price() -> None:
+    run, found = control("rural1-ov", ControlSettings(algorithm=Algorithm.GRADIENT))
+    assert found.in_limits
+    assert found.objective > 1.5 * optimum_of(run.case)
+
+
+def test_a_crash_comes_when_the_limits_have_held() -> None:
+    run, _ = control("semiurb4-ov", ControlSettings(crash_share=0.1))
+    assert all(run.is_in_limits(reading) for reading in run.readings[CRASH_TICK - 20 : CRASH_TICK])
+
+
+def test_the_transformer_is_relieved() -> None:
+    run, found = control("rural1-congestion", ControlSettings(faults=LOSSY))
+    percent = run.readings[-1].loadings_percent[0]
+    assert run.readings[0].loadings_percent[0] == pytest.approx(204.0, abs=3.0)
+    assert percent is not None
+    assert 99.0 <= percent <= 100.0
+    assert found.objective <= 1.01 * optimum_of(run.case)
