@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from peercell.agents.control.device import DeviceSettings, Weights
+from peercell.agents.control.device import DeviceSettings
 from peercell.agents.control.paths import Path
 from peercell.agents.control.rhythm import Rhythm
 from peercell.agents.control.station import BranchLimit, Place
@@ -104,7 +104,6 @@ def _places(case: ControlCase) -> Iterator[tuple[str, Place]]:
 def _settings(device: Device) -> DeviceSettings:
     below = device.p_kw_min < device.planned_kw
     above = device.p_kw_max > device.planned_kw
-    weights = device.weights
     return DeviceSettings(
         asset=device.id,
         rating_kva=device.rating_kva,
@@ -112,7 +111,7 @@ def _settings(device: Device) -> DeviceSettings:
         tan_max=device.tan_max,
         floor_kw=device.p_kw_min if below else None,
         ceiling_kw=device.p_kw_max if above else None,
-        weights=Weights(linear=weights.linear, active=weights.active, reactive=weights.reactive),
+        weights=device.weights,
     )
 
 

@@ -221,7 +221,7 @@ class ControlRun:
         }
         voltages = [v_pu for v_pu in last.voltages_pu if v_pu is not None]
         objective = sum(
-            device.cost(asset.p_kw, asset.q_kvar)
+            device.can.cost(asset.p_kw, asset.q_kvar)
             for device, asset in zip(self.case.devices, last.assets, strict=True)
         )
         return ControlResult(
