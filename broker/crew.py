@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from peercell.agents.protocol import Role
 from peercell.agents.roster import SignedRecord
+from peercell.broker.faults import NO_LOSS, Loss
 
 if TYPE_CHECKING:
     # Commands that ask how a cell is doing read this page, and have no use for NumPy.
@@ -62,6 +63,7 @@ class Crew(Struct, frozen=True, kw_only=True):
     seeds : endpoints of peers to turn to first
     observer : peer that gets copies of the facts; "" for none
     journal_bytes_max : of each peer's journal; 0 for none
+    loss : messages that are lost on purpose
     """
 
     name: str
@@ -72,6 +74,7 @@ class Crew(Struct, frozen=True, kw_only=True):
     seeds: dict[str, str]
     observer: str = ""
     journal_bytes_max: int = JOURNAL_BYTES_MAX
+    loss: Loss = NO_LOSS
 
 
 class Context(Struct, frozen=True):

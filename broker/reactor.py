@@ -40,6 +40,7 @@ from peercell.broker.control import (
     StopHost,
     Stopping,
 )
+from peercell.broker.faults import NO_LOSS, Loss, losing
 from peercell.broker.gate import Gate
 from peercell.broker.lateness import Lateness
 from peercell.broker.outbound import FAREWELL_MS, Outbound
@@ -90,13 +91,16 @@ class Reactor:
     doors : where to listen
     unions : of the messages that the roles hear
     clock : host time
+    loss : messages to lose on purpose
 
     Raises
     ------
     PeercellError : an endpoint is taken, or names a host.
     """
 
-    def __init__(self, doors: Doors, unions: Sequence[object], clock: Clock) -> None:
+    def __init__(
+        self, doors: Doors, unions: Sequence[object], clock: Clock, loss: Loss = NO_LOSS
+    ) -> None:
         self.lateness = Lateness()
         self.unattributed: Counter[Drop] = Counter()
         self._clock = clock
@@ -116,6 +120,8 @@ class Reactor:
         self._poller.register(self._inbound, zmq.POLLIN)
         self._poller.register(router, zmq.POLLIN)
         self._outbound = Outbound(self._context, self._codec, self._poller)
+        put = self._outbound.put
+        self._put = losing(put, loss) if loss.share else put
         self._places: dict[str, _Place] = {}
         self._timers: Timers[tuple[str, str]] = Timers()
         self._timers.set(_TIDY, self._started_s + TIDY_S)
@@ -269,7 +275,7 @@ class Reactor:
         for action in actions:
             # First of all, and not as a case: these come by the dozen, and to match costs thrice.
             if isinstance(action, Send):
-                self._outbound.put(seat.streams[action.to], action.message, now_s)
+                self._put(seat.streams[action.to], action.message, now_s)
                 continue
             match action:
                 case SetTimer():

@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 from peercell.agents.errors import PeercellError
 from peercell.agents.trading.messages import TraderSettled, TradingMessage
 from peercell.broker.cell_runs import end
+from peercell.broker.faults import Loss
 from peercell.broker.home import CellHome
 from peercell.broker.instance import Instance, to_market
 from peercell.broker.launch import launch
@@ -40,7 +41,7 @@ def solve_with_processes(
     Parameters
     ----------
     instance : a market of one period
-    settings : method and tolerance; faults belong to the simulation and must be none
+    settings : method, tolerance, seed, and the share of messages to lose
     pause : waits so many s between two looks; may raise, which ends the processes
 
     Raises
@@ -60,6 +61,7 @@ def solve_with_processes(
         config="instance",
         peers=tuple(specs),
         unions=(CELL_MESSAGES,),
+        loss=Loss(settings.faults.drop, settings.seed),
     )
     home = CellHome(Path(plan.folder))
     try:

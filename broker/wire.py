@@ -43,6 +43,7 @@ class Drop(StrEnum):
     CLOSED = "closed"
     TOO_BIG = "too-big"
     EXPIRED = "expired"
+    FAULT = "fault"
     BAD_FRAME = "bad-frame"
     BAD_ENVELOPE = "bad-envelope"
     VERSION = "version"

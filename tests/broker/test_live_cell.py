@@ -77,11 +77,13 @@ def test_a_demo_tells_how_it_goes_and_leaves_nothing_behind(
 def test_processes_find_the_prices_of_the_simulation(run: Run, name: str) -> None:
     path = str(ROOT / "tests" / "reference" / "trading" / f"{name}.json")
     found = [
-        json.loads(run("trade", "solve", path, how, "--tolerance", "1e-14", "-o", "json").out)
-        for how in ("--sim", "--processes")
+        json.loads(run("trade", "solve", path, *how, "--tolerance", "1e-14", "-o", "json").out)
+        for how in (["--sim"], ["--processes"], ["--processes", "--drop", "30%"])
     ]
-    assert [each["converged"] for each in found] == [True, True]
-    assert found[1]["prices"] == pytest.approx(found[0]["prices"], rel=1e-6)
+    assert [each["converged"] for each in found] == [True] * 3
+    for each in found[1:]:
+        assert each["prices"] == pytest.approx(found[0]["prices"], rel=1e-6)
+    assert found[2]["rounds"] > found[1]["rounds"]
     assert list(Path(tempfile.gettempdir()).glob("peercell-trade-*")) == []
 
 

@@ -39,7 +39,6 @@ def test_lost_messages_cost_time_only(run: Run, tmp_path: Path) -> None:
         (["bad.json"], 1, "bad.json is not a trading instance"),
         (["two.json", "--drop", "lots"], 2, "'lots' is no share; write it as 30% or 0.3"),
         (["two.json", "--drop", "130%"], 2, "'130%' is no share; write it as 30% or 0.3"),
-        (["two.json", "--drop", "30%", "--processes"], 2, "it needs --sim"),
     ],
 )
 def test_mistakes(run: Run, tmp_path: Path, arguments: list[str], code: int, what: str) -> None:
