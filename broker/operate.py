@@ -6,7 +6,7 @@ from pathlib import Path
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.messages import Message
-from peercell.broker.control import StopHost, ask
+from peercell.broker.control import StopHost, UnreachableError, ask
 from peercell.broker.crew import State
 from peercell.broker.home import CellHome
 from peercell.broker.plan import (
@@ -18,6 +18,7 @@ from peercell.broker.plan import (
     StartPeer,
     StopPeer,
 )
+from peercell.broker.running import is_held
 
 ANSWER_S = 5.0
 POLL_S = 0.02
@@ -55,7 +56,7 @@ def wait_until_up(
     """
     deadline_s = time.monotonic() + timeout_s
     while True:
-        states = peer_states(folder)
+        states = _patient_states(folder, deadline_s, pause)
         waiting = [each for each in states if each.state is not State.UP and matters(each)]
         if not waiting:
             return states
@@ -68,6 +69,19 @@ def wait_until_up(
                 f"peercell logs {first.peer}",
             )
         pause(POLL_S)
+
+
+def _patient_states(
+    folder: Path, deadline_s: float, pause: Callable[[float], None]
+) -> tuple[PeerState, ...]:
+    """Return how the peers are doing, once a supervisor has time to say so that is there at all."""
+    while True:
+        try:
+            return peer_states(folder)
+        except UnreachableError:
+            if time.monotonic() > deadline_s or not is_held(CellHome(folder).lock):
+                raise
+            pause(POLL_S)
 
 
 def command_peer(folder: Path, peer: str, request: Message) -> None:

@@ -21,6 +21,7 @@ from tests.broker.roles_for_tests import BeatSettings, Break
 from peercell.agents.errors import PeercellError
 from peercell.agents.membership_messages import RosterAnswer, RosterQuery
 from peercell.agents.observer import FactsAnswer, FactsQuery
+from peercell.broker.control import UnreachableError
 from peercell.broker.crew import Crew, State
 from peercell.broker.home import CellHome
 from peercell.broker.launch import launch
@@ -101,6 +102,23 @@ def test_a_cell_that_starts_again_in_its_folder_finds_itself_at_its_new_addresse
         after = running.states()
         assert all(after[peer].endpoint != before[peer].endpoint for peer in before)
         assert all(after[peer].incarnation > before[peer].incarnation for peer in before)
+
+
+def test_a_supervisor_that_is_busy_for_long_is_waited_for(tmp_path: Path) -> None:
+    with cell(tmp_path, ring(2)) as running:
+        os.kill(running.supervisor, signal.SIGSTOP)
+        paused: list[float] = []
+
+        def pause(wait_s: float) -> None:
+            """Let it go on after the first question that nobody answered."""
+            paused.append(wait_s)
+            os.kill(running.supervisor, signal.SIGCONT)
+
+        assert len(wait_until_up(tmp_path, 30.0, pause)) == 3
+        assert len(paused) == 1
+        os.kill(running.supervisor, signal.SIGKILL)
+        with pytest.raises(UnreachableError):
+            wait_until_up(tmp_path, 30.0, pause)
 
 
 def test_the_directory_is_not_needed(tmp_path: Path) -> None:
