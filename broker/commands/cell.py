@@ -74,7 +74,7 @@ def down(session: Session, cell: str | None) -> Answer:
     return Answer(ended, ended, ("cell",), text, hint)
 
 
-@data_command("logs", "peercell logs mg1.trader", "peercell logs role=trader,!mg2.trader -f")
+@data_command("logs", "peercell logs mg1.trader", "peercell logs 'role=trader,!mg2.trader' -f")
 @selector_argument
 @cell_option
 @click.option(

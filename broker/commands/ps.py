@@ -37,7 +37,7 @@ class PeerRow(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-@data_command("ps", "peercell ps", "peercell ps role=prosumer,!mg1.* --cell village -o json")
+@data_command("ps", "peercell ps", "peercell ps 'role=prosumer,!mg1.*' --cell village -o json")
 @selector_argument
 @click.option("--cell", help="Only this cell; all when not given.")
 @click.pass_obj

@@ -15,7 +15,7 @@ TIMEOUT_S, TIMEOUT_PEER_S = 10.0, 0.5
 @data_command(
     "restart",
     "peercell restart mg1.trader",
-    "peercell restart role=prosumer,!mg1.* --cell village",
+    "peercell restart 'role=prosumer,!mg1.*' --cell village",
 )
 @click.argument("peers", nargs=-1, required=True, metavar="PEERS...")
 @cell_option
