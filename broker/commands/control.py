@@ -80,7 +80,8 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
 def solve(case: Path, algorithm: Algorithm, crash: float, seed: int, faults: LinkFaults) -> Answer:
     """Control one operating point with the real agents.
 
-    What they come to is compared with the best there is. A tick is a second. Ends with 5 when the limits do not hold in the end.
+    What they come to is compared with the best there is. A tick is a second. Ends with 5
+    when the limits do not hold in the end.
     """
     asked = load_control_case(case)
     if crash and algorithm is Algorithm.DROOP:
