@@ -17,5 +17,7 @@ ROLES: Mapping[str, str] = {
     "prosumer": "peercell.agents.trading.prosumer:Prosumer",
     "aggregator": "peercell.agents.trading.aggregator:Aggregator",
     "dso": "peercell.agents.dso:Dso",
+    "voltage": "peercell.agents.control.voltage_dual:VoltageDual",
+    "voltage gradient": "peercell.agents.control.voltage_gradient:VoltageGradient",
 }
 """Name of each role -> "module:class"; the first one trades a single time, for `trade solve`."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.dso import DsoSettings
 from peercell.agents.overlay import overlay
 from peercell.agents.trading.aggregator import AggregatorSettings
@@ -29,6 +30,7 @@ from peercell.broker.market_plan import (
 from peercell.broker.prosumer_plan import Schedule, traded, units
 from peercell.broker.role_tables import DSO, GRID_SERVICE, PROSUMER, TRADING, WHOLESALE
 from peercell.broker.settings_table import Section, SettingsTable
+from peercell.broker.voltage_plan import voltage_plan
 from peercell.grid.model import Cell, Customer, Microgrid, Zones
 from peercell.grid.service_rights import Access, GridServiceSettings
 
@@ -87,7 +89,8 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     calendar : of its market
     telemetry : what is written down
     market : its links, each in the market cell in which it is cleared
-    peers : each microgrid's trader followed by its prosumers, then aggregator, DSO, grid service
+    peers : each microgrid's trader followed by its prosumers, then aggregator, DSO, voltage
+        agents, grid service
     """
 
     name: str
@@ -132,7 +135,14 @@ def plan_cell(config: Config, loaded: LoadedCell, origin_s: float) -> CellPlan:
         telemetry=config.cell.telemetry,
         market=planner.cells,
         peers=tuple(
-            PeerPlan(id=peer, role=_ROLES[type(told)], settings=told, neighbours=neighbours[peer])
+            PeerPlan(
+                id=peer,
+                role=planner.voltage.role
+                if isinstance(told, VoltageSettings)
+                else _ROLES[type(told)],
+                settings=told,
+                neighbours=neighbours[peer],
+            )
             for peer, told in settings.items()
         ),
     )
@@ -146,6 +156,7 @@ class _Planner:
         self._loaded = loaded
         self._zones = loaded.cell.zones
         clock = config.cell.clock
+        self.voltage = voltage_plan(config, loaded.cell, GRID_ID)
         self.calendar = MarketCalendar(
             origin_s=origin_s,
             at_first=clock.start,
@@ -171,6 +182,7 @@ class _Planner:
             yield from prosumers.items()
         yield AGGREGATOR, self._aggregator()
         yield DSO_ID, self._dso()
+        yield from self.voltage.agents.items()
 
     def grid(self, others: Mapping[str, Struct]) -> GridPeerSettings:
         """Return the settings of the grid service, which knows who may do what."""
@@ -181,7 +193,13 @@ class _Planner:
             if isinstance(told, ProsumerSettings):
                 owned = dict.fromkeys(unit.asset for unit in told.units)
                 peers[peer] = Access(assets=tuple(owned))
-        derived = {"peers": peers, "start": self._config.cell.clock.start}
+        derived = {
+            "peers": peers | dict(self.voltage.access),
+            "start": self._config.cell.clock.start,
+            "controlled": self.voltage.controlled,
+            "primary_s": self.voltage.terms.primary_s,
+            "silence_s": self.voltage.terms.silence_s,
+        }
         return GridPeerSettings(
             folder=str(self._loaded.folder.resolve()),
             zones=self._zones,
@@ -349,6 +367,9 @@ def _addressed(told: Struct) -> Iterator[str]:
                 yield trader
         case DsoSettings(grid=grid):
             yield grid
+        case VoltageSettings(name=name, grid=grid, members=members):
+            yield grid
+            yield from overlay(members)[name]
 
 
 def _partners(trading: TraderSettings) -> Iterator[str]:

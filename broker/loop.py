@@ -130,6 +130,10 @@ class Loop:
                 return True
         return done()
 
+    def role(self, name: str) -> Role:
+        """Return the role that runs by a name; KeyError when none does."""
+        return self._roles[name]
+
     def facts_of(self, kind: type[M]) -> list[tuple[float, str, M]]:
         """Return what the roles recorded of one kind: (time, role, fact), oldest first."""
         return [(at, name, fact) for at, name, fact in self.facts if isinstance(fact, kind)]

@@ -1,9 +1,11 @@
 """The tables of a config that set roles, and what stands in them beside the roles' own settings."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta
 
+from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.dso import DsoSettings
 from peercell.agents.trading.aggregator import AggregatorSettings
 from peercell.agents.trading.market import MarketTraderSettings
@@ -35,6 +37,43 @@ class DsoTerms(Section, frozen=True, kw_only=True):
 
 class GridServiceTerms(Section, frozen=True, kw_only=True):
     """How the grid service answers."""
+
+
+class ControlMethod(StrEnum):
+    """How voltages and loadings are kept."""
+
+    NONE = "none"
+    DUAL = "dual"
+    GRADIENT = "gradient"
+
+
+class ControlTerms(Section, frozen=True, kw_only=True):
+    """How voltages and loadings are kept within limits, and how often each level acts.
+
+    Times are real ones: the faster the clock, the shorter they must be. The third level is the
+    market, whose interval is in [clock].
+
+    Parameters
+    ----------
+    method : `dual` at least cost, `gradient` by the paper's first algorithm, `none` without agents
+    primary_s : s between two steps of what each inverter does by itself; smaller costs CPU
+    secondary_s : s between two rounds of gossip of the voltage agents; smaller costs messages
+    silence_s : s without a word of its agent after which an inverter follows a standard droop;
+        larger bears more loss
+    late_ticks : rounds of gossip by which clocks and messages may be late; larger is slower
+    reactive_share : share of its rating that an inverter gives as reactive power
+    v_min_pu : lowest voltage, that of the cell when not given; a larger value costs more
+    v_max_pu : highest voltage, that of the cell when not given; a smaller value costs more
+    """
+
+    method: ControlMethod = ControlMethod.NONE
+    primary_s: Annotated[float, Meta(ge=0.01, le=60.0)] = 0.1
+    secondary_s: Annotated[float, Meta(ge=0.01, le=60.0)] = 0.1
+    silence_s: Annotated[float, Meta(ge=0.1, le=3600.0)] = 3.0
+    late_ticks: Annotated[int, Meta(ge=0, le=100)] = 1
+    reactive_share: Fraction = 0.44
+    v_min_pu: Annotated[float, Meta(ge=0.5, le=1.0)] | None = None
+    v_max_pu: Annotated[float, Meta(ge=1.0, le=1.5)] | None = None
 
 
 class WholesaleTerms(Section, frozen=True, kw_only=True):
@@ -151,7 +190,22 @@ DSO = SettingsTable(
 GRID_SERVICE = SettingsTable(
     key="grid_service",
     settings=(GridServiceSettings,),
-    derived=frozenset({"peers", "start", "controlled"}),
+    derived=frozenset({"peers", "start", "controlled", "primary_s", "silence_s"}),
     terms=GridServiceTerms,
 )
-TABLES: tuple[SettingsTable[Any], ...] = (TRADING, WHOLESALE, PROSUMER, DSO, GRID_SERVICE)
+CONTROL = SettingsTable(
+    key="control",
+    settings=(VoltageSettings,),
+    derived=frozenset(
+        {"name", "grid", "members", "place", "path", "rhythm", "renew_s", "v_min_pu", "v_max_pu"}
+    ),
+    terms=ControlTerms,
+)
+TABLES: tuple[SettingsTable[Any], ...] = (
+    TRADING,
+    WHOLESALE,
+    PROSUMER,
+    CONTROL,
+    DSO,
+    GRID_SERVICE,
+)

@@ -9,6 +9,11 @@ import numpy as np
 from msgspec import Raw, Struct
 
 from peercell import agents
+from peercell.agents.control.voltage_messages import (
+    EpochsStalled,
+    VoltageControlled,
+    VoltageGossip,
+)
 from peercell.agents.dso_messages import DsoFact, DsoStatus, DsoStatusQuery
 from peercell.agents.grid_messages import GridReply, GridRequest, GridRevision
 from peercell.agents.protocol import Role
@@ -36,6 +41,9 @@ CellMessage = (
     | DsoFact
     | DsoStatusQuery
     | DsoStatus
+    | VoltageGossip
+    | VoltageControlled
+    | EpochsStalled
 )
 """All that crosses a link in a cell, is told to observers, or asked by an operator."""
 

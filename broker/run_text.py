@@ -9,6 +9,7 @@ def run_text(begun: Begun) -> str:
     """Return what a cell consists of, in three lines."""
     roles = Counter(begun.note.roles.values())
     names = {"trader": "microgrid trader", "grid": "grid service", "dso": "DSO"}
+    names |= {"voltage": "voltage agent", "voltage gradient": "voltage agent"}
     parts = [
         f"{count} {names.get(role, role)}{'s' if count > 1 else ''}"
         for role, count in roles.items()

@@ -50,7 +50,6 @@ from peercell.grid.service_subscribers import Subscribers
 from peercell.grid.service_writes import Write, Writer
 
 _FLUSH, _REFRESH, _PRIMARY = "flush", "refresh", "primary"
-_PRIMARY_S = 1.0
 _REQUESTS: frozenset[type] = frozenset(get_args(GridRequest))
 
 
@@ -86,7 +85,7 @@ class GridService:
     def __init__(self, cell: Cell, profiles: Profiles, settings: GridServiceSettings) -> None:
         self._settings = settings
         self._plant = Plant(cell, profiles, devices_of(settings.controlled))
-        self._firmware = Firmware(self._plant, settings.controlled)
+        self._firmware = Firmware(self._plant, settings.controlled, settings.silence_s)
         rights = Rights(cell, settings)
         self._rights = rights
         self._writer = Writer(self._plant, rights, settings)
@@ -122,14 +121,15 @@ class GridService:
         if not self._settings.controlled:
             return [refresh]
         self._firmware.start(now_s)
-        return [refresh, SetTimer(_PRIMARY, _PRIMARY_S)]
+        return [refresh, SetTimer(_PRIMARY, self._settings.primary_s)]
 
     def _fire(self, timer: str, now_s: float) -> list[Action]:
         match timer:
             case "flush":
                 return self._flush(now_s)
             case "primary":
-                return [*self._let_inverters_act(now_s), SetTimer(_PRIMARY, _PRIMARY_S)]
+                again = SetTimer(_PRIMARY, self._settings.primary_s)
+                return [*self._let_inverters_act(now_s), again]
             case _:
                 return self._refresh()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from peercell.agents.control.device import DeviceSettings
-from peercell.agents.control.droop import SILENCE_S, emergency, standard
+from peercell.agents.control.droop import emergency, standard
 from peercell.agents.grid_parts import Correction
 from peercell.grid.model import PerUnit
 from peercell.grid.service_errors import RefusedError
@@ -43,10 +43,14 @@ class Firmware:
     ----------
     plant : the cell.
     controlled : its assets that have a controller.
+    silence_s : longest silence of a controller.
     """
 
-    def __init__(self, plant: Plant, controlled: Iterable[ControlledAsset]) -> None:
+    def __init__(
+        self, plant: Plant, controlled: Iterable[ControlledAsset], silence_s: float
+    ) -> None:
         self._plant = plant
+        self._silence_s = silence_s
         self._assets = tuple(controlled)
         self._emergency = [emergency(a.v_min_pu, a.v_max_pu) for a in self._assets]
         self._standard = [standard(a.v_min_pu, a.v_max_pu) for a in self._assets]
@@ -70,7 +74,7 @@ class Firmware:
         Parameters
         ----------
         standing, picture : what stands, and its solution.
-        now_s : host time; a controller not heard for 30 s is taken for silent.
+        now_s : host time.
         """
         begun = standing
         for _ in range(_SUB_STEPS):
@@ -106,7 +110,7 @@ class Firmware:
     ) -> Correction | None:
         asset = self._assets[number]
         name = asset.device.asset
-        silent = now_s - self._heard_s.get(name, self._started_s) > SILENCE_S
+        silent = now_s - self._heard_s.get(name, self._started_s) > self._silence_s
         primary = (self._standard if silent else self._emergency)[number]
         planned_kw = float(standing.planned[0][self._plant.position[name]])
         wanted = self._plant.wanted(standing, name)

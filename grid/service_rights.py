@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from peercell.agents.control.droop import SILENCE_S
 from peercell.agents.grid_parts import RefusalCode, RefusalFacts, View
 from peercell.grid.errors import CellError
 from peercell.grid.model import Cell, Id
@@ -57,6 +58,8 @@ class GridServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `start` : local time to begin at; None for the nominal powers of the cell file.
     `waiting_max` : requests of one peer that may wait for the end of a turn; more are refused.
     `refresh_s` : longest silence towards a subscriber; smaller costs messages.
+    `primary_s` : time between two steps of what inverters do by themselves.
+    `silence_s` : longest silence of a controller; then the inverter follows a standard droop.
     """
 
     peers: Mapping[str, Access] = {}
@@ -65,6 +68,8 @@ class GridServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     start: Annotated[datetime, Meta(tz=False)] | None = None
     waiting_max: Annotated[int, Meta(ge=1, le=10_000)] = 64
     refresh_s: Annotated[float, Meta(ge=0.01, le=3600.0)] = 5.0
+    primary_s: Annotated[float, Meta(ge=0.01, le=60.0)] = 1.0
+    silence_s: Annotated[float, Meta(ge=0.1, le=3600.0)] = SILENCE_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from peercell.agents.grid_messages import (
     StateReport,
     Subscription,
 )
-from peercell.agents.grid_parts import Correction, Name, Reading, View
+from peercell.agents.grid_parts import Correction, DeadBand, Name, Reading, View
 from peercell.agents.protocol import Action, Record
 
-# Longest time between two corrections, s: half of what an inverter waits for.
-_RENEW_S = 10.0
+# What moves by less is not worth a message: a tenth of the margin of the voltages.
+_DEAD_BAND = DeadBand(voltage_pu=1e-5, power_kw=1e-3, loading_percent=1e-2)
 # Powers that differ by less are the same, in kVA.
 _SAME_KVA = 1e-9
 _NO_FLOW = 1e-6
@@ -65,10 +65,12 @@ class Station:
     ----------
     grid : peer that is the grid service
     place : where it measures and acts
+    renew_s : longest time between two corrections
     """
 
-    def __init__(self, grid: str, place: Place) -> None:
+    def __init__(self, grid: str, place: Place, renew_s: float) -> None:
         self.place = place
+        self._renew_s = renew_s
         self._access = GridAccess(grid)
         assets = tuple(device.asset for device in place.devices)
         self._view = View(
@@ -84,7 +86,10 @@ class Station:
     def start(self) -> list[Action]:
         """Ask who one is and for readings, from the beginning: also after the service restarted."""
         self._rev, self._told_s = -1, None
-        return [*self._access.ask(GridHello(0)), *self._access.ask(Subscription(0, self._view))]
+        return [
+            *self._access.ask(GridHello(0)),
+            *self._access.ask(Subscription(0, self._view, _DEAD_BAND)),
+        ]
 
     def repeat(self) -> list[Action]:
         """Return what is still to be answered."""
@@ -178,7 +183,7 @@ class Station:
             abs(new[0] - old[0]) > _SAME_KVA or abs(new[1] - old[1]) > _SAME_KVA
             for new, old in zip(wanted, self._wanted, strict=True)
         )
-        if not moved and self._told_s is not None and now_s - self._told_s < _RENEW_S:
+        if not moved and self._told_s is not None and now_s - self._told_s < self._renew_s:
             return []
         self._wanted, self._told_s = wanted, now_s
         corrections = tuple(

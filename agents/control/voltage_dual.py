@@ -80,7 +80,7 @@ class VoltageDual:
         members = sorted(settings.members)
         self._number = {name: number for number, name in enumerate(members)}
         self._me = self._number[settings.name]
-        self._station = Station(settings.grid, settings.place)
+        self._station = Station(settings.grid, settings.place, settings.renew_s)
         self._band = settings.band
         self._track = Track(settings.path)
         self._tracks: dict[int, Track] = {}
@@ -280,7 +280,9 @@ class VoltageDual:
         return price_at(self._track, self.prices, self._tracks)
 
     def _follow(self, now_s: float) -> list[Action]:
-        if not self.settings.place.devices:
+        known = self._prices.epoch or self._lonely
+        if not self.settings.place.devices or not known:
+            # Who has just come back knows no prices yet; its last correction may still be good.
             return []
         return self._station.follow(*self._own_price(), now_s)
 

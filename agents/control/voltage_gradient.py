@@ -58,7 +58,7 @@ class VoltageGradient:
         members = sorted(settings.members)
         self._number = {name: number for number, name in enumerate(members)}
         self._me = self._number[settings.name]
-        self._station = Station(settings.grid, settings.place)
+        self._station = Station(settings.grid, settings.place, settings.renew_s)
         self._track = Track(settings.path)
         self._neighbours = overlay(members)[settings.name]
         self._map = GossipMap[VoltageFact](0)

@@ -9,7 +9,7 @@ from peercell.agents.control.pricing import Band
 from peercell.agents.control.rhythm import Rhythm
 from peercell.agents.control.station import Place
 from peercell.agents.control.voltage_messages import MEMBERS_MAX, PathEntry
-from peercell.agents.units import PeerName
+from peercell.agents.units import PeerName, PositiveDurationS
 
 Pu = Annotated[float, Meta(ge=0.0, le=10.0)]
 Margin = Annotated[float, Meta(ge=0.0, le=0.5)]
@@ -28,6 +28,7 @@ class VoltageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     v_min_pu, v_max_pu : limits of all voltages; narrower ones cost more
     margin_pu : pu by which voltages stay inside; larger bears more noise of meters, costs more
     margin_share : share of a rating by which loadings stay inside
+    renew_s : longest time between two corrections of a device, which takes more for silence
     fan_out : neighbours told in a tick; more is faster and costs messages
     """
 
@@ -41,6 +42,7 @@ class VoltageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     v_max_pu: Pu = 1.05
     margin_pu: Margin = 2e-4
     margin_share: Margin = 1e-3
+    renew_s: PositiveDurationS = 10.0
     fan_out: Annotated[int, Meta(ge=1, le=16)] = 2
 
     @property

@@ -53,10 +53,10 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
 
 @data_command(
     "solve",
-    "peercell control solve rural3-ov.json",
-    "peercell control solve rural3-ov.json --drop 30% --delay 0-2 -o json",
-    "peercell control solve rural3-ov.json --crash 10%",
-    "peercell control solve rural3-ov.json --algorithm droop",
+    "peercell control solve suburb.json",
+    "peercell control solve suburb.json --drop 30% --delay 0-2 -o json",
+    "peercell control solve suburb.json --crash 10%",
+    "peercell control solve suburb.json --algorithm droop",
 )
 @click.argument("case", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(

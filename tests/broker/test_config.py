@@ -89,7 +89,14 @@ def test_the_demo_is_what_its_comments_say(run: Run) -> None:
     found = json.loads(run("config", "validate", str(path), "-o", "json").out)
     assert found["start"].startswith("2016-05-28")
     assert found["microgrids"] == 4
-    assert found["peers"] == {"trader": 4, "prosumer": 13, "aggregator": 1, "dso": 1, "grid": 1}
+    assert found["peers"] == {
+        "trader": 4,
+        "prosumer": 13,
+        "aggregator": 1,
+        "dso": 1,
+        "voltage": 14,
+        "grid": 1,
+    }
     assert found["interval_real_s"] == 5.0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from peercell.agents.control.voltage_dual import VoltageDual
 from peercell.agents.dso import Dso
 from peercell.agents.dso_messages import CellObserved
 from peercell.agents.grid_messages import GridRefusal
@@ -41,6 +42,7 @@ ROLES: dict[str, Callable[[Any], Role]] = {
     "prosumer": Prosumer,
     "aggregator": Aggregator,
     "dso": Dso,
+    "voltage": VoltageDual,
     "grid": _grid_service,
 }
 

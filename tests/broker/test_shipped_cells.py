@@ -13,6 +13,7 @@ from peercell.broker.cells import load_cell, save_cell, shipped_names
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 INSTANCE = Path(__file__).parents[1] / "reference" / "trading" / "ring4.json"
+CASE = Path(__file__).parents[1] / "reference" / "control" / "semiurb4-ov.json"
 EXAMPLES = [
     example
     for path, leaf, _ in COMMANDS
@@ -27,6 +28,7 @@ def test_the_examples_of_the_help_run(run: Run, tmp_path: Path, example: str) ->
     save_cell(loaded.cell, loaded.profiles, tmp_path / "my-cell")
     shutil.copytree(CONFIGS, tmp_path / "configs")
     shutil.copy(INSTANCE, tmp_path / "ring.json")
+    shutil.copy(CASE, tmp_path / "suburb.json")
     result = run(*shlex.split(example)[1:])
     assert (result.code, "peercell:" in result.err) == (0, False)
 

@@ -1,0 +1,142 @@
+"""Voltage agents in a cell that trades: who they are, what they keep, and that they come back."""
+
+from pathlib import Path
+
+import numpy as np
+
+from peercell.agents.control.voltage_dual import VoltageDual
+from peercell.agents.control.voltage_gradient import VoltageGradient
+from peercell.agents.control.voltage_messages import EpochsStalled
+from peercell.agents.control.voltage_settings import VoltageSettings
+from peercell.agents.grid_messages import GridRefusal, GridRevision
+from peercell.agents.grid_parts import Reading
+from peercell.agents.protocol import PeerUp
+from peercell.agents.trading.contract_messages import Delivery
+from peercell.broker.cell_plan import CellPlan, plan_cell
+from peercell.broker.config import load_grid, read_config
+from peercell.broker.live_plan import peer_specs
+from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.roles import build
+
+TEXT = """
+name = "noon"
+grid = "rural1"
+[clock]
+start = 2016-05-28T12:00:00
+intervals = 4
+speed = 180.0
+[trading]
+round_s = 0.03
+[wholesale]
+feed_in_kw_max = 1000.0  # the market does not know that the transformer carries 160
+[control]
+method = "{method}"
+"""
+LOCAL = LinkFaults(drop=0.1, delay_s_min=0.001, delay_s_max=0.02)
+
+
+def planned(tmp_path: Path, method: str) -> CellPlan:
+    """Return the plan of a village at noon, when the sun would overload its transformer."""
+    path = tmp_path / "noon.toml"
+    path.write_text(TEXT.format(method=method))
+    config = read_config(path)
+    return plan_cell(config, load_grid(config), 1.0)
+
+
+class Noon:
+    """The village at noon, on a virtual clock."""
+
+    def __init__(self, plan: CellPlan) -> None:
+        self.plan = plan
+        self.loop = Loop(LOCAL, plan.seed)
+        for peer in plan.peers:
+            self.start(peer.id, 0.0)
+
+    def start(self, peer: str, at_s: float) -> None:
+        """Start a peer, or start it again."""
+        (spec,) = (spec for spec in peer_specs(self.plan) if spec.peer == peer)
+        role = build(spec.peer, spec.settings, np.random.default_rng(spec.seed))
+        self.loop.start(peer, role, at_s)
+
+    def readings(self, from_s: float, to_s: float) -> list[Reading]:
+        """Return the states of the grid between two times."""
+        facts = self.loop.facts_of(GridRevision)
+        return [fact.reading for at, _, fact in facts if from_s <= at <= to_s]
+
+    def loading_max(self, from_s: float, to_s: float) -> float:
+        """Return the highest loading between two times, percent."""
+        return max(reading.loading_percent_max or 0.0 for reading in self.readings(from_s, to_s))
+
+    def voltage_max(self, from_s: float, to_s: float) -> float:
+        """Return the highest voltage between two times, pu."""
+        return max(reading.v_max_pu for reading in self.readings(from_s, to_s))
+
+
+def test_who_controls_what(tmp_path: Path) -> None:
+    plan = planned(tmp_path, "dual")
+    agents = {peer.id: peer for peer in plan.peers if peer.role == "voltage"}
+    assert len(agents) == 14
+    assert isinstance(agents["volt.1"].settings, VoltageSettings)
+    assert [d.asset for d in agents["volt.1"].settings.place.devices] == ["pv-5"]
+    assert agents["volt.trafo-0"].settings.place.branch.rating_kva == 160.0
+    assert agents["volt.trafo-0"].settings.path[-1].branch == "trafo-0"
+    assert "grid" in agents["volt.1"].neighbours
+    (grid,) = (peer for peer in plan.peers if peer.role == "grid")
+    by = {a.device.asset: a.controller for a in grid.settings.service.controlled}
+    assert by["pv-5"] == "volt.1"
+    assert (grid.settings.service.primary_s, grid.settings.service.silence_s) == (0.1, 3.0)
+
+
+def test_without_control_there_are_no_agents(tmp_path: Path) -> None:
+    plan = planned(tmp_path, "none")
+    assert not [peer for peer in plan.peers if peer.role.startswith("voltage")]
+
+
+def test_agents_relieve_the_transformer_while_the_market_runs(tmp_path: Path) -> None:
+    noon = Noon(planned(tmp_path, "dual"))
+    noon.loop.run(10.9)
+    assert noon.loading_max(0.0, 1.0) > 195.0
+    assert noon.loading_max(3.5, 5.9) <= 100.5
+    assert noon.loading_max(8.0, 10.9) <= 100.5
+    assert noon.voltage_max(1.6, 10.9) <= 1.055
+    assert noon.loop.facts_of(GridRefusal) == []
+    delivered = [fact for _, _, fact in noon.loop.facts_of(Delivery) if fact.interval == 0]
+    curtailed = sum(fact.deviation_kwh or 0.0 for fact in delivered)
+    assert curtailed < -10.0
+
+
+def test_without_them_it_is_overloaded(tmp_path: Path) -> None:
+    noon = Noon(planned(tmp_path, "none"))
+    noon.loop.run(10.9)
+    assert noon.loading_max(0.0, 10.9) > 190.0
+
+
+def test_agents_that_are_killed_come_back_and_the_limits_hold(tmp_path: Path) -> None:
+    noon = Noon(planned(tmp_path, "dual"))
+    for peer in ("volt.5", "volt.11"):
+        noon.loop.crash(peer, 7.0)
+        noon.start(peer, 9.0)
+    noon.loop.run(15.9)
+    # At 11 s a new quarter of an hour begins, and with it another plan.
+    for from_s, to_s in ((6.9, 10.9), (13.0, 15.9)):
+        assert noon.loading_max(from_s, to_s) <= 101.0
+        assert noon.voltage_max(from_s, to_s) <= 1.055
+    agents = {p: noon.loop.role(p) for p in ("volt.5", "volt.11", "volt.1")}
+    assert all(isinstance(agent, VoltageDual) and agent.prices for agent in agents.values())
+    assert noon.loop.facts_of(EpochsStalled) == []
+
+
+def test_a_grid_service_that_comes_back_is_told_again(tmp_path: Path) -> None:
+    noon = Noon(planned(tmp_path, "dual"))
+    noon.start("grid", 7.0)
+    for peer in noon.plan.peers:
+        if "grid" in peer.neighbours:
+            noon.loop.give(peer.id, PeerUp("grid", 2), 7.01)
+    noon.loop.run(10.9)
+    assert noon.loading_max(9.0, 10.9) <= 100.5
+
+
+def test_the_gradient_method_is_another_role(tmp_path: Path) -> None:
+    noon = Noon(planned(tmp_path, "gradient"))
+    noon.loop.run(0.5)
+    assert isinstance(noon.loop.role("volt.1"), VoltageGradient)
