@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.broker.conftest import Run
-from tests.broker.live_cell import Cell, begin, command, environment, runs, until
+from tests.broker.live_cell import ROOT, Cell, begin, command, environment, runs, until
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +130,24 @@ def test_an_interrupted_start_leaves_nothing_behind(home: Path, run: Run, begun:
     assert "Traceback" not in said
     assert run("--home", str(home), "ps").out == ""
     assert not (home / "rural1" / "cell.lock").exists()
+
+
+def test_an_interrupted_trade_ends_its_processes(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where it keeps what it needs for a while; short, since sockets are in it.
+    monkeypatch.setenv("TMPDIR", str(home))
+    instance = ROOT / "tests" / "reference" / "trading" / "ring4.json"
+    words = ["trade", "solve", str(instance), "--processes", "--tolerance", "1e-300"]
+    with begin(home, *words) as trade:
+        until(lambda: any(home.glob("peercell-trade-*/trade/*.journal")))
+        (lock,) = home.glob("peercell-trade-*/trade/cell.lock")
+        supervisor = json.loads(lock.read_text())["pid"]
+        trade.send_signal(signal.SIGINT)
+        _, said = trade.communicate(timeout=30.0)
+    assert (trade.returncode, said.splitlines()[-1]) == (130, "peercell: interrupted")
+    assert not list(home.glob("peercell-trade-*"))
+    until(lambda: not runs(supervisor))
 
 
 class Terminal:
