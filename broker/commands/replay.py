@@ -27,7 +27,8 @@ def replay(journal: Path) -> Answer:
         "same": difference is None,
         "difference": None if difference is None else builtins(difference),
     }
-    text = f"{found.peer}: {found.steps} steps in {found.runs} runs"
+    runs = "1 run" if found.runs == 1 else f"{found.runs} runs"
+    text = f"{found.peer}: {found.steps} steps in {runs}"
     if difference is None:
         text += f", all as recorded, {found.failures} of them failures"
     else:
