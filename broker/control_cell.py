@@ -11,7 +11,7 @@ from peercell.agents.control.rhythm import Rhythm
 from peercell.agents.control.station import BranchLimit, Place
 from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.grid.control_case import ControlCase, LoadingLimit
-from peercell.grid.control_device import Device
+from peercell.grid.control_device import PlacedDevice
 from peercell.grid.errors import ControlCaseError
 from peercell.grid.model import Cell
 from peercell.grid.paths import path_lists
@@ -101,17 +101,16 @@ def _places(case: ControlCase) -> Iterator[tuple[str, Place]]:
         yield f"l.{limit.branch}", Place(branch=_branch(case.cell, limit))
 
 
-def _settings(device: Device) -> DeviceSettings:
-    below = device.p_kw_min < device.planned_kw
-    above = device.p_kw_max > device.planned_kw
+def _settings(device: PlacedDevice) -> DeviceSettings:
+    can = device.can
     return DeviceSettings(
         asset=device.id,
-        rating_kva=device.rating_kva,
-        q_kvar_max=device.q_kvar_max,
-        tan_max=device.tan_max,
-        floor_kw=device.p_kw_min if below else None,
-        ceiling_kw=device.p_kw_max if above else None,
-        weights=device.weights,
+        rating_kva=can.rating_kva,
+        q_kvar_max=can.q_kvar_max,
+        tan_max=can.tan_max,
+        floor_kw=can.p_kw_min if can.p_kw_min < can.planned_kw else None,
+        ceiling_kw=can.p_kw_max if can.p_kw_max > can.planned_kw else None,
+        weights=can.weights,
     )
 
 

@@ -17,9 +17,9 @@ from msgspec import Meta
 from peercell.grid.cellfile import Profiles
 from peercell.grid.control_device import (
     TOLERANCE_KW,
-    Device,
     DeviceEntry,
     DeviceKind,
+    PlacedDevice,
     make_device,
     site,
     wrong,
@@ -104,7 +104,7 @@ class ControlCase:
     title: str
     cell: Cell
     limits: ControlLimits
-    devices: tuple[Device, ...]
+    devices: tuple[PlacedDevice, ...]
     monitored: tuple[str, ...]
     loadings: tuple[LoadingLimit, ...]
 
@@ -243,7 +243,7 @@ def _constant(name: str, p_kw: float, q_kvar: float) -> Asset:
 
 
 def _without_flexible(
-    consumers: tuple[Customer, ...], devices: tuple[Device, ...]
+    consumers: tuple[Customer, ...], devices: tuple[PlacedDevice, ...]
 ) -> tuple[Customer, ...]:
     """Return the consumers without the P that flexible loads stand for, bus by bus in proportion.
 
@@ -252,7 +252,7 @@ def _without_flexible(
     flexible_kw: dict[str, float] = defaultdict(float)
     for device in devices:
         if device.kind is DeviceKind.FLEXIBLE:
-            flexible_kw[device.bus] += device.planned_kw
+            flexible_kw[device.bus] += device.can.planned_kw
     drawn_kw = dict.fromkeys(flexible_kw, 0.0)
     for customer in consumers:
         if customer.bus in drawn_kw:

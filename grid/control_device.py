@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from peercell.agents.control.device import Device as Capability
-from peercell.agents.control.device import Weights
+from peercell.agents.control.device import Device, Weights
 from peercell.grid.errors import ControlCaseError
 from peercell.grid.model import Asset, AssetKind, Customer, Id, Magnitude, Rating, Real, Record
 
@@ -38,7 +37,7 @@ class WeightsEntry(Record, frozen=True):
 
 
 class DeviceEntry(Record, frozen=True):
-    """A device as it stands in a case file; see `Device` for what the numbers mean.
+    """A device as it stands in a case file; see `agents.control.device` for the numbers.
 
     `planned_kw` is what it injects as long as nobody asks for anything else; what is None follows
     from the kind. Of a flexible load it is negative, and part of the consumption at its bus.
@@ -57,45 +56,16 @@ class DeviceEntry(Record, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """What a controller may move: P and Q at a bus, positive = injection.
-
-    Attributes
-    ----------
-    planned_kw : P0, what it injects uncontrolled, with Q = 0.
-    p_kw_min, p_kw_max : range of P.
-    rating_kva : P² + Q² ≤ S².
-    q_kvar_max : |Q| ≤ this.
-    tan_max : |Q| ≤ this P; None where Q needs no P.
-    weights : of leaving the plan.
-    """
+class PlacedDevice:
+    """What a controller may move, and where: `can` says what it does and what that costs."""
 
     id: str
     bus: str
     kind: DeviceKind
-    planned_kw: float
-    p_kw_min: float
-    p_kw_max: float
-    rating_kva: float
-    q_kvar_max: float
-    tan_max: float | None
-    weights: Weights
-
-    @property
-    def can(self) -> Capability:
-        """What it can do and what that costs, without name and place."""
-        return Capability(
-            p_kw_min=self.p_kw_min,
-            p_kw_max=self.p_kw_max,
-            planned_kw=self.planned_kw,
-            rating_kva=self.rating_kva,
-            q_kvar_max=self.q_kvar_max,
-            weights=self.weights,
-            tan_max=self.tan_max,
-        )
+    can: Device
 
 
-def make_device(entry: DeviceEntry, path: str) -> Device:
+def make_device(entry: DeviceEntry, path: str) -> PlacedDevice:
     """Return a device with what its kind says filled in.
 
     Raises
@@ -118,18 +88,16 @@ def make_device(entry: DeviceEntry, path: str) -> Device:
         why = "it is a cost of curtailment, and this device can go above planned_kw"
         raise wrong(f"{path}.weights.linear", why)
     most_kvar = 0.0 if entry.kind is DeviceKind.FLEXIBLE else rating
-    return Device(
-        id=entry.id,
-        bus=entry.bus,
-        kind=entry.kind,
-        planned_kw=entry.planned_kw,
+    can = Device(
         p_kw_min=low,
         p_kw_max=high,
+        planned_kw=entry.planned_kw,
         rating_kva=rating,
         q_kvar_max=most_kvar if entry.q_kvar_max is None else entry.q_kvar_max,
-        tan_max=entry.tan_max,
         weights=weights,
+        tan_max=entry.tan_max,
     )
+    return PlacedDevice(entry.id, entry.bus, entry.kind, can)
 
 
 def _weights(entry: DeviceEntry, reach_kw: float, rating_kva: float) -> Weights:
@@ -171,13 +139,13 @@ def _range_kw(entry: DeviceEntry, path: str) -> tuple[float, float]:
     return low, high
 
 
-def site(device: Device) -> Customer:
+def site(device: PlacedDevice) -> Customer:
     """Return the customer that a device is in the case's own cell."""
     asset = Asset(
         id=device.id,
         kind=_ASSET_KINDS[device.kind],
-        p_kw=device.planned_kw,
-        rating_kva=device.rating_kva,
+        p_kw=device.can.planned_kw,
+        rating_kva=device.can.rating_kva,
     )
     return Customer(id=device.id, bus=device.bus, assets=(asset,))
 

@@ -102,7 +102,7 @@ class ControlledFeeder:
     @property
     def uncontrolled(self) -> tuple[Real, Real]:
         """P in kW and Q in kvar of the devices as long as nobody asks for anything else."""
-        p_kw = np.array([device.planned_kw for device in self.case.devices])
+        p_kw = np.array([device.can.planned_kw for device in self.case.devices])
         return p_kw, np.zeros_like(p_kw)
 
     def solve(self, p_kw: Real, q_kvar: Real) -> Controlled:
@@ -147,7 +147,7 @@ class ControlledFeeder:
             v_max_pu=high,
             v_min_pu=low,
             loading_percent_max=float(found.loading_percent.max()) if most.size else None,
-            curtailed_kw=sum(abs(device.planned_kw - p) for device, p, _ in injected),
+            curtailed_kw=sum(abs(device.can.planned_kw - p) for device, p, _ in injected),
             reactive_kvar=float(np.abs(q_kvar).sum()),
             losses_kw=float(found.state.links.losses_kw),
             objective=sum(device.can.cost(p, q) for device, p, q in injected),
@@ -161,7 +161,7 @@ class ControlledFeeder:
         CollapseError : the network cannot carry this power.
         """
         count = p_kw.size
-        step = _STEP_SHARE * np.array([device.rating_kva for device in self.case.devices])
+        step = _STEP_SHARE * np.array([device.can.rating_kva for device in self.case.devices])
         moves = np.concatenate([np.diag(step), -np.diag(step)])
         still = np.zeros_like(moves)
         p_rows = p_kw + np.concatenate([moves, still])

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from peercell.agents.control.device import Device
 from peercell.agents.convex import SolverError, minimise, modelling
 from peercell.grid.admittance import Real
 from peercell.grid.control_case import ControlCase
-from peercell.grid.control_device import Device
 from peercell.grid.controlled_feeder import ControlledFeeder
 
 ROUNDS_MAX = 30
@@ -110,7 +110,7 @@ class _Model:
 def _least_cost(case: ControlCase, model: _Model) -> tuple[tuple[Real, Real], float]:
     """Return P and Q of least cost within a linear model, and by how many percent it misses."""
     cvxpy = modelling(_TASK)
-    devices, limits = case.devices, case.limits
+    devices, limits = [device.can for device in case.devices], case.limits
     rating = np.array([device.rating_kva for device in devices])
     # In shares of the ratings, so that small and large devices are alike to the solver.
     share_p, share_q = cvxpy.Variable(len(devices)), cvxpy.Variable(len(devices))
@@ -129,7 +129,7 @@ def _least_cost(case: ControlCase, model: _Model) -> tuple[tuple[Real, Real], fl
     cost = _cost(cvxpy, devices, p_kw, q_kvar) / rating.sum()
     minimise(cost + _MISS_COST * missed, bounds, _DIGITS, _TASK)
     active = np.clip(p_kw.value, *np.array([(d.p_kw_min, d.p_kw_max) for d in devices]).T)
-    most_kvar = [d.can.reactive_limit(p) for d, p in zip(devices, active.tolist(), strict=True)]
+    most_kvar = [d.reactive_limit(p) for d, p in zip(devices, active.tolist(), strict=True)]
     reactive = np.clip(q_kvar.value, np.negative(most_kvar), most_kvar)
     return (active, reactive), float(missed.value)
 

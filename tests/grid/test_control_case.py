@@ -79,7 +79,7 @@ def test_a_case_keeps_the_consumers_and_adds_the_devices() -> None:
     }
     assert case.monitored == ("1", "2")
     assert case.title == "Test"
-    device = case.devices[0]
+    device = case.devices[0].can
     assert (device.p_kw_min, device.p_kw_max, device.q_kvar_max) == (0.0, 30.0, 40.0)
     assert device.weights.linear == 1.0
     assert device.weights.active == 1.0 / 40.0
@@ -100,8 +100,8 @@ def test_a_flexible_load_is_part_of_what_its_bus_draws() -> None:
     assert found["load-2"] == pytest.approx((-4.5, -1.0))
     assert found["hp-2"] == pytest.approx((-1.5, 0.0))
     assert sum(p for p, _ in found.values()) == pytest.approx(-18.0)
-    assert (case.devices[0].p_kw_min, case.devices[0].p_kw_max) == (-2.0, 0.0)
-    assert case.devices[0].q_kvar_max == 0.0
+    assert (case.devices[0].can.p_kw_min, case.devices[0].can.p_kw_max) == (-2.0, 0.0)
+    assert case.devices[0].can.q_kvar_max == 0.0
 
 
 def test_the_source_takes_the_voltage_of_the_case() -> None:
@@ -212,12 +212,13 @@ def test_the_plan_costs_nothing_and_is_within_reach(
         return
     injections = [{"bus": "1", "p_kw": -rating_kva}]
     (device,) = case_of(devices=[entry], injections=injections).devices
-    assert device.can.cost(planned, 0.0) == 0.0
-    assert device.p_kw_min <= planned <= device.p_kw_max
-    limit = device.can.reactive_limit(planned)
-    assert 0.0 <= limit <= device.q_kvar_max
+    can = device.can
+    assert can.cost(planned, 0.0) == 0.0
+    assert can.p_kw_min <= planned <= can.p_kw_max
+    limit = can.reactive_limit(planned)
+    assert 0.0 <= limit <= can.q_kvar_max
     assert np.hypot(planned, limit) <= rating_kva * (1.0 + 1e-9)
-    assert device.can.cost(planned, limit) >= 0.0
+    assert can.cost(planned, limit) >= 0.0
 
 
 def test_what_is_not_json_is_refused_with_its_origin() -> None:

@@ -37,14 +37,12 @@ def test_at_rest_each_device_does_what_its_voltage_calls_for(name: str) -> None:
     for device, p, q, v_pu in zip(feeder.case.devices, p_kw, q_kvar, seen, strict=True):
         can = device.can
         if device.kind is not DeviceKind.PV:
-            called = standard(0.95, 1.05).answer(can, (device.planned_kw, 0.0), float(v_pu))
+            called = standard(0.95, 1.05).answer(can, (can.planned_kw, 0.0), float(v_pu))
             assert (p, q) == pytest.approx(called, abs=1e-3)
             continue
         share = np.clip((v_pu - 1.03) / 0.02, 0.0, 1.0)
-        wanted = share * device.rating_kva * np.sin(np.arccos(0.95))
-        most = min(
-            device.planned_kw, float(np.clip((1.05 - v_pu) / 0.01, 0.0, 1.0)) * can.rating_kva
-        )
+        wanted = share * can.rating_kva * np.sin(np.arccos(0.95))
+        most = min(can.planned_kw, float(np.clip((1.05 - v_pu) / 0.01, 0.0, 1.0)) * can.rating_kva)
         assert p <= most + 1e-3
         assert -q == pytest.approx(min(wanted, can.reactive_limit(p)), abs=2e-3)
         # P gives way only to the voltage, or to the Q that is wanted.

@@ -49,7 +49,8 @@ def test_the_optimum_is_the_known_one(name: str) -> None:
 
 def independent(feeder: ControlledFeeder) -> float:
     """Return the objective that SLSQP finds through the power flow, with its own derivatives."""
-    case, devices, limits = feeder.case, feeder.case.devices, feeder.case.limits
+    case, limits = feeder.case, feeder.case.limits
+    devices = [device.can for device in case.devices]
     count = len(devices)
     rating = np.array([device.rating_kva for device in devices])
     scale = rating.sum()
@@ -58,7 +59,7 @@ def independent(feeder: ControlledFeeder) -> float:
         return x[:count] * rating, x[count:] * rating
 
     def cost(x: np.ndarray) -> float:
-        costs = [d.can.cost(p, q) for d, p, q in zip(devices, *powers(x), strict=True)]
+        costs = [d.cost(p, q) for d, p, q in zip(devices, *powers(x), strict=True)]
         return float(sum(costs) / scale)
 
     def room(x: np.ndarray) -> np.ndarray:
@@ -125,7 +126,7 @@ def test_the_optimum_keeps_the_limits_and_the_ratings(name: str) -> None:
         most = row.loading_percent_max * (1.0 - limits.margin_percent / 100.0)
         assert found.loading_percent_max <= most + 1e-5
     for device, p, q in zip(feeder.case.devices, best.p_kw, best.q_kvar, strict=True):
-        assert device.p_kw_min <= p <= device.p_kw_max
+        assert device.can.p_kw_min <= p <= device.can.p_kw_max
         assert abs(q) <= device.can.reactive_limit(p)
 
 
