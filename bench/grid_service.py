@@ -1,10 +1,9 @@
 """How many requests the grid service answers, beside an echo and beside `runpp` for each request.
 
 Ten lockstep clients send set-points of three assets and ask for their voltages, over ZeroMQ on
-loopback. Every server runs in the same small host, which does what any host must: one PULL, a PUSH
-for each peer, envelopes with sender and sequence, typed decoding. Takes half a minute:
+loopback. Every server is hosted as the peers of a cell are. Takes half a minute:
 
-    PYTHONPATH=src:. python -m bench.grid_service [CELL]
+    PYTHONPATH=src:. python -m bench.grid_service [CELL] > docs/results/grid_service.md
 
 Goals are ratios of the server's CPU time in one run, so that the machine and what else it does
 cancel as far as they can; ends with code 1 when one is missed.
@@ -17,11 +16,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import numpy as np
 import zmq
+from bench.measure import Goals, made_by, table
 
 from peercell.agents.grid_messages import GridReply, GridRequest, SetPoints, StateReport
 from peercell.agents.grid_parts import Reading, SetPoint, Stamp, View
@@ -252,41 +253,57 @@ def start(make: Factory, cell: Cell, folder: str, frames_max: int = FRAMES_MAX) 
     return Load(process, clients)
 
 
+def measure(cell: Cell) -> dict[str, Load]:
+    """Return what each server needed; they take turns."""
+    with tempfile.TemporaryDirectory(prefix="peercell-") as folder:
+        loads = {
+            "echo, no physics": start(echo, cell, folder),
+            "grid service, one request a turn": start(service, cell, folder, 1),
+            "grid service": start(service, cell, folder),
+            "runpp for each request": start(naive, cell, folder),
+        }
+        for load in loads.values():
+            load.run(0.2)
+            load.requests, load.wall_s, load.server_cpu_s = 0, 0.0, 0.0  # that was to warm up
+        for _ in range(ROUNDS):
+            for name, load in loads.items():
+                load.run(NAIVE_SECONDS / ROUNDS if name.startswith("runpp") else SECONDS)
+        for load in loads.values():
+            load.stop()
+    return loads
+
+
+def page(cell: Cell, goals: Goals) -> Iterator[str]:
+    """Yield the page of results."""
+    yield "# The grid service: requests a second"
+    yield ""
+    packages = ("numpy", "pyzmq", "msgspec", "pandapower")
+    yield from made_by("python -m bench.grid_service", packages)
+    yield f"{CLIENTS} lockstep clients set {ASSETS_EACH} assets each of `{cell.name}`,"
+    yield f"{len(cell.buses)} buses, and ask for the voltages there, the largest loading and the"
+    yield "losses. Every server is a peer of a cell as any other, with reactor, gate, membership"
+    yield "and journal. The echo answers with the same report without looking at any grid; the last"
+    yield "runs pandapower's power flow for each request. CPU is of the server with its threads."
+    yield ""
+    loads = measure(cell)
+    rows = [[name, f"{load.per_s:,.0f}", f"{load.cpu_us:,.1f}"] for name, load in loads.items()]
+    yield from table("server | requests/s | server CPU, us a request", rows)
+    empty, single, own, slow = loads.values()
+    goals.least("capacity, of runpp's for each request", slow.cpu_us / own.cpu_us, 300.0)
+    goals.least("capacity, of the echo's", empty.cpu_us / own.cpu_us, 0.5)
+    goals.least("CPU of one request a turn, of that of many", single.cpu_us / own.cpu_us, 2.0)
+    yield from goals.table()
+    yield f"Requests a second over runpp's for each request: {own.per_s / slow.per_s:,.0f}."
+
+
 def main() -> int:
-    """Print the table and return 0 when every goal is met."""
+    """Print the page; return 1 when a goal was missed."""
     # A matrix of this size gains nothing from threads, and their waiting would count as work.
     os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
-    cell = load_cell(sys.argv[1] if len(sys.argv) > 1 else "rural3").cell
-    folder = tempfile.TemporaryDirectory(prefix="peercell-")
-    loads = {
-        "echo, no physics": start(echo, cell, folder.name),
-        "grid service, one request a turn": start(service, cell, folder.name, 1),
-        "grid service": start(service, cell, folder.name),
-        "runpp for each request": start(naive, cell, folder.name),
-    }
-    for load in loads.values():
-        load.run(0.2)
-        load.requests, load.wall_s, load.server_cpu_s = 0, 0.0, 0.0  # that was to warm up
-    for _ in range(ROUNDS):
-        for name, load in loads.items():
-            load.run(NAIVE_SECONDS / ROUNDS if name.startswith("runpp") else SECONDS)
-    for load in loads.values():
-        load.stop()
-    folder.cleanup()
-    print(f"{cell.name}, {len(cell.buses)} buses, {CLIENTS} lockstep clients")
-    print(f"{'':34}{'requests/s':>12}{'server CPU us/request':>24}")
-    for name, load in loads.items():
-        print(f"{name:34}{load.per_s:12,.0f}{load.cpu_us:24,.1f}")
-    empty, single, own, slow = loads.values()
-    goals = [
-        ("capacity over runpp for each", slow.cpu_us / own.cpu_us, 300.0),
-        ("capacity over echo's", empty.cpu_us / own.cpu_us, 0.5),
-        ("CPU saved by coalescing", single.cpu_us / own.cpu_us, 2.0),
-    ]
-    for name, reached, goal in goals:
-        print(f"{name:34}{reached:12,.2f}  goal {goal:g}{'' if reached >= goal else '  MISSED'}")
-    print(f"{'requests/s over runpp for each':34}{own.per_s / slow.per_s:12,.2f}")
-    return int(any(reached < goal for _, reached, goal in goals))
+    goals = Goals()
+    for line in page(load_cell(sys.argv[1] if len(sys.argv) > 1 else "rural3").cell, goals):
+        print(line, flush=True)
+    return int(bool(goals.missed))
 
 
 if __name__ == "__main__":

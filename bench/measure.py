@@ -1,7 +1,10 @@
 """What every measurement needs: CPU time of calls that take turns, goals, tables."""
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from statistics import median
 from time import process_time
 
@@ -13,19 +16,31 @@ Query = Callable[[int], object]
 
 @dataclass
 class Goals:
-    """What was promised and what was missed."""
+    """What was promised, what was reached and what was missed."""
 
     missed: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
 
     def least(self, name: str, found: float, goal: float) -> None:
-        """Note a ratio that is smaller than its goal."""
+        """Note a number that shall not be smaller than its goal."""
         if not found >= goal:
             self.missed.append(f"{name}: {found:.2f}, the goal is at least {goal:g}")
+        self._note(name, f"at least {goal:g}", found, is_reached=found >= goal)
 
     def most(self, name: str, found: float, goal: float) -> None:
-        """Note a number that is larger than its goal."""
+        """Note a number that shall not be larger than its goal."""
         if not found <= goal:
             self.missed.append(f"{name}: {found:.3g}, the goal is at most {goal:g}")
+        self._note(name, f"at most {goal:g}", found, is_reached=found <= goal)
+
+    def _note(self, name: str, goal: str, found: float, *, is_reached: bool) -> None:
+        self.rows.append([name, goal, f"{found:.3g}", "" if is_reached else "missed"])
+
+    def table(self) -> Iterator[str]:
+        """Yield each goal beside what was reached."""
+        yield "## Goals"
+        yield ""
+        yield from table("what | goal | reached | ", self.rows)
 
 
 def cpu_us(queries: Mapping[str, Query], rounds: int) -> dict[str, float]:
@@ -44,6 +59,16 @@ def cpu_us(queries: Mapping[str, Query], rounds: int) -> dict[str, float]:
                 query((turn + call) % DRAWS)
             found[name].append((process_time() - start) / counts[name] * 1e6)
     return {name: median(times) for name, times in found.items()}
+
+
+def made_by(command: str, packages: Sequence[str]) -> Iterator[str]:
+    """Yield the lines that say how, where and when a page was made."""
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    yield f"Made by `PYTHONPATH=src:. {command}`."
+    yield f"{os.cpu_count()} cores shared with others, load {os.getloadavg()[0]:.1f} at the start;"
+    yield f"Python {platform.python_version()}, {versions}."
+    yield "Ratios are of one run; absolute numbers depend on the hour."
+    yield ""
 
 
 def table(head: str, rows: list[list[str]]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What a process of a cell costs, beside one that is started from nothing; and many at once.
 
-    PYTHONPATH=src:. python -m bench.processes [peers] [rounds]
+    PYTHONPATH=src:. python -m bench.processes [peers …] > docs/results/processes.md
 
 Everything is measured on real cells: memory and start of a peer from the fork server and cold; the
 time from `kill -9` of a peer to the next message that it handles; the CPU of idle peers; and so
@@ -15,12 +15,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import numpy as np
+from bench.measure import Goals, made_by, table
 from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
@@ -40,7 +41,7 @@ from peercell.broker.worker import Worker
 HERE = "bench.processes"
 IDLE_PEERS = 20
 IDLE_S = 15.0
-CROWD_S = 20.0
+CROWD, CROWD_S = 200, 20.0
 CONTROL = Codec(HostMessage)
 
 
@@ -176,8 +177,8 @@ def start_and_memory(starter: Starter, folder: Path, count: int) -> tuple[list[f
     return took_s, memory_mb
 
 
-def measure_starts(count: int) -> tuple[float, float]:
-    """Print memory and start of warm and cold peers; return the ratios of memory and start."""
+def measure_starts(count: int, goals: Goals) -> Iterator[str]:
+    """Yield memory and start of warm and cold peers."""
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     results = {}
@@ -193,15 +194,16 @@ def measure_starts(count: int) -> tuple[float, float]:
             took_s, memory_mb = start_and_memory(starter, folder, count + 1)
             starter.close()
             # The first one waits for the fork server to load.
-            ready_s = statistics.median(took_s[1:])
-            results[name] = memory_mb, ready_s
-            print(f"{name:12} private {memory_mb:5.1f} MB   ready after {1000 * ready_s:6.1f} ms")
+            results[name] = memory_mb, 1000 * statistics.median(took_s[1:])
+    rows = [[name, f"{mb:.1f}", f"{ms:.1f}"] for name, (mb, ms) in results.items()]
+    yield from table("started | private MB | ready after, ms", rows)
     warm, cold = results["fork server"], results["cold"]
-    return warm[0] / cold[0], warm[1] / cold[1]
+    goals.most("private memory of a NumPy agent, of a cold process'", warm[0] / cold[0], 0.3)
+    goals.most("time until ready, of a cold process'", warm[1] / cold[1], 0.2)
 
 
-def measure_return(rounds: int) -> float:
-    """Print and return the median time from kill -9 to the next message that is handled."""
+def measure_return(rounds: int, goals: Goals) -> str:
+    """Return how long it takes from kill -9 to the next message that is handled."""
     took_s = []
     # Another peer each time: who fails again within a minute is kept waiting on purpose.
     with Cell(ring(max(5, rounds), every_s=0.01)) as cell:
@@ -213,8 +215,10 @@ def measure_return(rounds: int) -> float:
             time.sleep(1.0)
             took_s.append(first_message_s(cell.folder / f"p{number}.journal") - killed_s)
     median_ms, worst_ms = 1000 * statistics.median(took_s), 1000 * max(took_s)
-    print(f"kill -9 to the next message handled: {median_ms:.0f} ms (worst {worst_ms:.0f})")
-    return median_ms / 1000
+    goals.most("kill -9 to the next message handled, median, ms", median_ms, 250.0)
+    return (
+        f"From `kill -9` to the next message handled: {median_ms:.0f} ms, at worst {worst_ms:.0f}."
+    )
 
 
 def first_message_s(journal: Path) -> float:
@@ -228,8 +232,8 @@ def first_message_s(journal: Path) -> float:
     return first_s
 
 
-def measure_idle() -> float:
-    """Print and return the CPU time of a peer in a second in which nothing happens; ms."""
+def measure_idle(goals: Goals) -> str:
+    """Return the CPU time of a peer in a second in which nothing happens."""
     peers = tuple(spec(f"p{number}", BeatSettings()) for number in range(IDLE_PEERS))
     with Cell(peers) as cell:
         # Newly started peers compare more often.
@@ -239,12 +243,12 @@ def measure_idle() -> float:
         time.sleep(IDLE_S)
         used_s += cpu_s(pids)
         idle_ms = 1000 * used_s / len(pids) / (time.perf_counter() - before_s)
-    print(f"idle: {idle_ms:.2f} ms CPU a second and peer")
-    return idle_ms
+    goals.most("CPU of an idle peer, ms/s", idle_ms, 0.6)
+    return f"A peer to which nothing happens uses {idle_ms:.2f} ms of CPU a second."
 
 
-def measure_crowd(count: int) -> float:
-    """Print how many peers at a message a second do; return the 99 % lateness of timers, s."""
+def measure_crowd(count: int) -> tuple[list[str], float]:
+    """Return the row of so many peers at a message a second, and their 99 % lateness in ms."""
     before_s = time.perf_counter()
     with Cell(ring(count, every_s=1.0)) as cell:
         up_s = time.perf_counter() - before_s
@@ -254,14 +258,10 @@ def measure_crowd(count: int) -> float:
         used_s += cpu_s(pids)
         memory_mb = statistics.median(map(private_mb, pids))
         late = [status(each.control, each.peer) for each in peer_states(cell.folder)[1:]]
-    p50 = statistics.median(each.late_p50_s for each in late)
-    p99 = statistics.median(each.late_p99_s for each in late)
-    print(
-        f"{count} peers at 1 message/s: up after {up_s:.1f} s,"
-        f" {100 * used_s / CROWD_S:.0f} % of one core, {memory_mb:.1f} MB private each,"
-        f" timers late by {1000 * p50:.1f} ms (half) and {1000 * p99:.1f} ms (99 %)"
-    )
-    return p99
+    p50_ms = 1000 * statistics.median(each.late_p50_s for each in late)
+    p99_ms = 1000 * statistics.median(each.late_p99_s for each in late)
+    numbers = f"{up_s:.1f}", f"{100 * used_s / CROWD_S:.0f}", f"{memory_mb:.1f}"
+    return [str(count), *numbers, f"{p50_ms:.1f}", f"{p99_ms:.1f}"], p99_ms
 
 
 def status(control: str, peer: str) -> HostStatus:
@@ -270,24 +270,45 @@ def status(control: str, peer: str) -> HostStatus:
     return answer
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    memory, start = measure_starts(10)
-    return_s = measure_return(rounds)
-    idle_ms = measure_idle()
-    late_s = measure_crowd(count)
-    goals = [
-        ("memory against cold, at most 0.3", memory, memory <= 0.3),
-        ("ready against cold, at most 0.2", start, start <= 0.2),
-        ("kill -9 to the next message, at most 0.25 s", return_s, return_s <= 0.25),
-        ("idle CPU, at most 0.6 ms/s", idle_ms, idle_ms <= 0.6),
-        (f"timers of {count} late by at most 0.1 s (99 %)", late_s, late_s <= 0.1),
-    ]
-    for goal, value, reached in goals:
-        print(f"{'ok  ' if reached else 'MISS'} {goal}: {value:.3f}")
+def page(crowds: list[int], rounds: int, goals: Goals) -> Iterator[str]:
+    """Yield the page of results."""
+    yield "# Processes: what a peer costs"
+    yield ""
+    yield from made_by("python -m bench.processes", ("pyzmq", "msgspec", "numpy"))
+    yield "All peers are real processes of real cells, with journals, membership and NumPy loaded."
+    yield ""
+    yield "## Start and memory"
+    yield ""
+    yield from measure_starts(10, goals)
+    yield "## Return and rest"
+    yield ""
+    yield measure_return(rounds, goals)
+    yield measure_idle(goals)
+    yield ""
+    yield "## Many at once"
+    yield ""
+    yield "Each sends a message a second to one of its four neighbours; late is by how much timers"
+    yield "fire after they are due, of half and of 99 % of the timers of the median peer."
+    yield ""
+    rows = []
+    for count in crowds:
+        row, late_ms = measure_crowd(count)
+        rows.append(row)
+        if count == CROWD:
+            goals.most(f"timers of {count} peers, 99 % late by, ms", late_ms, 100.0)
+    head = "peers | up after, s | % of a core | private MB each | late, half, ms | late, 99 %, ms"
+    yield from table(head, rows)
+    yield from goals.table()
+
+
+def main() -> int:
+    """Print the page; return 1 when a goal was missed."""
+    goals = Goals()
+    crowds = [int(count) for count in sys.argv[1:]] or [CROWD, 500]
+    for line in page(crowds, 5, goals):
+        print(line, flush=True)
+    return int(bool(goals.missed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
