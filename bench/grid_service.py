@@ -257,10 +257,10 @@ def measure(cell: Cell) -> dict[str, Load]:
     """Return what each server needed; they take turns."""
     with tempfile.TemporaryDirectory(prefix="peercell-") as folder:
         loads = {
+            "runpp for each request": start(naive, cell, folder),
             "echo, no physics": start(echo, cell, folder),
             "grid service, one request a turn": start(service, cell, folder, 1),
             "grid service": start(service, cell, folder),
-            "runpp for each request": start(naive, cell, folder),
         }
         for load in loads.values():
             load.run(0.2)
@@ -288,7 +288,7 @@ def page(cell: Cell, goals: Goals) -> Iterator[str]:
     loads = measure(cell)
     rows = [[name, f"{load.per_s:,.0f}", f"{load.cpu_us:,.1f}"] for name, load in loads.items()]
     yield from table("server | requests/s | server CPU, us a request", rows)
-    empty, single, own, slow = loads.values()
+    slow, empty, single, own = loads.values()
     goals.least("capacity, of runpp's for each request", slow.cpu_us / own.cpu_us, 300.0)
     goals.least("capacity, of the echo's", empty.cpu_us / own.cpu_us, 0.5)
     goals.least("CPU of one request a turn, of that of many", single.cpu_us / own.cpu_us, 2.0)

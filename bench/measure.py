@@ -64,7 +64,8 @@ def cpu_us(queries: Mapping[str, Query], rounds: int) -> dict[str, float]:
 def made_by(command: str, packages: Sequence[str]) -> Iterator[str]:
     """Yield the lines that say how, where and when a page was made."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    yield f"Made by `PYTHONPATH=src:. {command}`."
+    nice = f"nice -n {os.nice(0)} " if os.nice(0) else ""
+    yield f"Made by `PYTHONPATH=src:. {nice}{command}`."
     yield f"{os.cpu_count()} cores shared with others, load {os.getloadavg()[0]:.1f} at the start;"
     yield f"Python {platform.python_version()}, {versions}."
     yield "Ratios are of one run; absolute numbers depend on the hour."
