@@ -282,8 +282,8 @@ def page(cell: Cell, goals: Goals) -> Iterator[str]:
     yield f"{CLIENTS} lockstep clients set {ASSETS_EACH} assets each of `{cell.name}`,"
     yield f"{len(cell.buses)} buses, and ask for the voltages there, the largest loading and the"
     yield "losses. Every server is a peer of a cell as any other, with reactor, gate, membership"
-    yield "and journal. The echo answers with the same report without looking at any grid; the last"
-    yield "runs pandapower's power flow for each request. CPU is of the server with its threads."
+    yield "and journal. The first runs pandapower's power flow for each request; the echo answers"
+    yield "with the same report without looking at any grid. CPU is of the server with its threads."
     yield ""
     loads = measure(cell)
     rows = [[name, f"{load.per_s:,.0f}", f"{load.cpu_us:,.1f}"] for name, load in loads.items()]

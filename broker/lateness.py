@@ -1,8 +1,9 @@
 """How late the timers of a host fire: the first sign that it is overloaded."""
 
-# Bucket k counts what took at most 0.1 ms * 2^k; the last one takes the rest (above 26 s).
+# Bucket k counts what took at most 0.1 ms * 2^k; the last one takes the rest (above 25 s). A tenth
+# of a second, which is the goal, is the edge of a bucket, so that the histogram can tell.
 BUCKETS = 19
-SMALLEST_S = 1e-4
+SMALLEST_S = 0.1 / 1024
 
 
 class Lateness:
