@@ -19,8 +19,8 @@ from peercell.agents.trading.settings import TraderSettings
 
 # The attempt under which a plan of the gate is confirmed: no vote gets so far.
 GATE_ATTEMPT = 2**40
-# Rounds after which a missing answer is asked for again.
-ASK_ROUNDS = 3
+# Rounds after which a missing answer is asked for again; the way there and back takes one.
+ASK_ROUNDS = 2
 # Rounds for which the market must look quiet before a price is frozen.
 QUIET_ROUNDS = 2
 # Gossip peers told in one round.
@@ -57,6 +57,8 @@ class Closing:
         self.decided: tuple[int, Position] | None = None
         self._pledge: tuple[int, Position] | None = None
         self._strictness = 1.0
+        # Rounds for which the market has looked quiet, whatever became of an attempt meanwhile.
+        self._quiet = 0
         self._begin(0)
 
     def _begin(self, attempt: int) -> None:
@@ -67,7 +69,6 @@ class Closing:
         self.agreement.excused = self.excused
         self._heard: dict[str, PriceVector] = {}
         self._told: dict[str, tuple[Tally, int]] = {}
-        self._quiet = 0
         self._age = 0
         self._next_peer = 0
 
@@ -146,7 +147,6 @@ class Closing:
         quiet = self._is_quiet(supplies, prices, peer_prices)
         if quiet and self._failed(supplies):
             self._begin(self.attempt + 1)
-            self._quiet = QUIET_ROUNDS
         if self.frozen is None and self._quiet >= QUIET_ROUNDS:
             sends += self._freeze(prices)
         elif self.frozen is not None and self.plan is None and self._age % ASK_ROUNDS == 0:
