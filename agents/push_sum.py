@@ -65,7 +65,17 @@ def _share(mass: int) -> int:
 class _Link:
     """One end of a link: what was given and taken since the two sessions met."""
 
-    __slots__ = ("acknowledged", "given", "heard", "own", "seq", "taken", "theirs", "tries")
+    __slots__ = (
+        "acknowledged",
+        "given",
+        "heard",
+        "own",
+        "seq",
+        "taken",
+        "theirs",
+        "told",
+        "tries",
+    )
 
     def __init__(self, own: int, theirs: int, size: int) -> None:
         self.own = own
@@ -75,6 +85,8 @@ class _Link:
         self.seq = 0
         self.acknowledged = 0
         self.heard = 0
+        # The tick of each message that is not acknowledged.
+        self.told: dict[int, int] = {}
         self.tries = 0
 
 
@@ -104,6 +116,10 @@ class PushSum:
         self._unheard: dict[str, None] = {}
         self._packing = Packing(f"<{len(self._mass)}q")
         self._good = self._mass
+        # Ticks so far, and how many an acknowledgement takes: mean and deviation.
+        self._now = 0
+        self._delay = 0.0
+        self._spread = 0.0
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -145,17 +161,19 @@ class PushSum:
     def tick(self, rng: np.random.Generator) -> tuple[str, PushSumMessage] | None:
         """Return whom to tell what now; None without neighbours.
 
-        A neighbour that has not acknowledged the last message comes first, then the next one in a
-        shuffled round. Half of the mass is given each time.
+        A neighbour that should have acknowledged the last message comes first, then the next one in
+        a shuffled round. Half of the mass is given each time.
         """
-        peer = self._next_peer(rng)
-        if peer is None:
+        self._now += 1
+        for peer, link in list(self._links.items()):
+            if link.seq - link.acknowledged >= UNANSWERED_MAX:
+                self.close_link(peer)
+        next_peer = self._late_peer() or self._turn(rng)
+        if next_peer is None:
             return None
-        link = self._links[peer]
-        if link.seq - link.acknowledged >= UNANSWERED_MAX:
-            self.close_link(peer)
-            return self.tick(rng)
+        peer, link = next_peer, self._links[next_peer]
         link.seq += 1
+        link.told[link.seq] = self._now
         self._unheard[peer] = None
         if not link.theirs:
             return peer, self._greeting(link)
@@ -207,7 +225,13 @@ class PushSum:
 
     def _acknowledge(self, peer: str, link: _Link, seq: int) -> None:
         """Note that a neighbour has all up to a message."""
+        if seq in link.told:
+            # As in connections that retransmit: Jacobson, "Congestion avoidance and control", 1988.
+            off = self._now - link.told[seq] - self._delay
+            self._delay += off / 8
+            self._spread += (abs(off) - self._spread) / 4
         link.acknowledged = max(link.acknowledged, min(seq, link.seq))
+        link.told = {later: tick for later, tick in link.told.items() if later > seq}
         if link.acknowledged == link.seq:
             link.tries = 0
             self._unheard.pop(peer, None)
@@ -230,14 +254,22 @@ class PushSum:
         if self._mass[-1] >= _FLOOR // 2:
             self._good = self._mass
 
-    def _next_peer(self, rng: np.random.Generator) -> str | None:
+    def _late_peer(self) -> str | None:
+        """Return the neighbour that should have acknowledged by now, if there is one."""
+        due = self._now - self._delay - 2.0 * self._spread
         for peer in list(self._unheard):
             link = self._links[peer]
+            if link.told[link.seq] >= due:
+                continue
             if link.tries < RETRIES:
                 link.tries += 1
                 return peer
             link.tries = 0
             del self._unheard[peer]
+        return None
+
+    def _turn(self, rng: np.random.Generator) -> str | None:
+        """Return the neighbour whose turn it is: all once, then all again in another order."""
         while self._pass:
             peer = self._pass.pop()
             if peer in self._links:

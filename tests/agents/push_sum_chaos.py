@@ -10,6 +10,8 @@ from tests.agents.push_sum_network import Network, at_once, chaotic
 
 # Chance of a rare event in a tick; suspicions and new inputs are four times as frequent.
 RATE = 0.02
+# Who has fewer links asks somebody for one more.
+LINKS_MIN = 3
 
 
 @dataclass
@@ -55,6 +57,11 @@ class Chaos:
     def _tick(self) -> None:
         for plan in self._plans.pop(self.network.now, []):
             plan()
+        for name, member in list(self.network.members.items()):
+            if len(member.links) < LINKS_MIN:
+                (peer,) = self._some(1)
+                if peer != name:
+                    self.network.open(name, peer)
         self.network.tick()
 
     def _later(self, ticks_max: int, plan: Callable[[], None]) -> None:

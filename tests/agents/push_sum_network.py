@@ -30,6 +30,11 @@ def losing(rng: np.random.Generator, loss: float) -> Fate:
     return lambda: () if rng.random() < loss else (0,)
 
 
+def delaying(rng: np.random.Generator, loss: float, ticks_max: int) -> Fate:
+    """Deliver after some ticks, or not at all."""
+    return lambda: () if rng.random() < loss else (int(rng.integers(0, ticks_max + 1)),)
+
+
 def chaotic(rng: np.random.Generator) -> Fate:
     """Lose 30 %, double 10 %, delay by up to 6 ticks."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.agents.push_sum_network import Network, losing, pair, pushed, started
+from tests.agents.push_sum_network import Network, delaying, losing, pair, pushed, started
 from tests.oracles.push_sum import plain_push_sum
 
 from peercell.agents.overlay import overlay
@@ -117,6 +117,14 @@ def test_a_hundred_members_mix_in_tens_of_ticks(
         thousandth, millionth = ticks_to(network, (1e-3, 1e-6))
         assert thousandth <= thousandth_max
         assert millionth <= millionth_max
+
+
+@pytest.mark.parametrize(("delay", "millionth_max"), [(1, 170), (4, 290)])
+def test_late_acknowledgements_are_waited_for(delay: int, millionth_max: int) -> None:
+    """Telling the same neighbour again until its answer comes would take 500 ticks and more."""
+    rng = np.random.default_rng(0)
+    network = started(graph(100, 0), rng, delaying(rng, 0.3, delay))
+    assert ticks_to(network, (1e-6,))[0] <= millionth_max
 
 
 @pytest.mark.slow
