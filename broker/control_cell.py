@@ -20,6 +20,7 @@ from peercell.grid.service_rights import Access, GridServiceSettings
 
 GRID = "grid"
 _SQRT3 = 3.0**0.5
+_RENEWED_TICKS, _SILENT_TICKS = 10, 30
 
 
 class ControlPeers(Struct, frozen=True):
@@ -37,6 +38,8 @@ class ControlPeers(Struct, frozen=True):
 
 def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
     """Return who controls a case: an agent for each monitored bus, device bus and limited branch.
+
+    Inverters act once a tick, and take their agent for silent after 30.
 
     Raises
     ------
@@ -57,6 +60,7 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
             v_max_pu=case.limits.v_max_pu,
             margin_pu=case.limits.margin_pu,
             margin_share=case.limits.margin_percent / 100.0,
+            renew_s=_RENEWED_TICKS * rhythm.tick_s,
         )
         for name, place in places.items()
     }
@@ -78,7 +82,13 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
         for name, place in places.items()
         for device in place.devices
     )
-    return ControlPeers(agents, GridServiceSettings(peers=access, controlled=controlled))
+    service = GridServiceSettings(
+        peers=access,
+        controlled=controlled,
+        primary_s=rhythm.tick_s,
+        silence_s=_SILENT_TICKS * rhythm.tick_s,
+    )
+    return ControlPeers(agents, service)
 
 
 def member_count(case: ControlCase) -> int:

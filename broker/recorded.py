@@ -68,6 +68,23 @@ def count_sent(path: Path, union: Any) -> int:
     )
 
 
+def sent(path: Path, union: Any, *, since_s: float) -> Iterator[Any]:
+    """Yield the messages of a union that the peer of a journal has sent, from a host time on.
+
+    Raises
+    ------
+    JournalError : the file is no journal.
+    """
+    wanted = {kind_of(kind): body_decoder(kind) for kind in messages_of(union)}
+    for step in _steps(path):
+        if step.now_s >= since_s:
+            for action in _actions(step.actions) or ():
+                if isinstance(action, _Send):
+                    decode = wanted.get(_head(action.message).kind)
+                    if decode is not None:
+                        yield decode(action.message)
+
+
 def _steps(path: Path) -> Iterator[Step]:
     return (entry for entry in read(path) if isinstance(entry, Step))
 

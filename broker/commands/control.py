@@ -6,18 +6,16 @@ from functools import wraps
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from peercell.agents.errors import MissingExtraError, PeercellError
 from peercell.agents.grid_parts import Reading
 from peercell.broker.command import data_command, hint
 from peercell.broker.control_cases import load_control_case
-from peercell.broker.control_run import (
-    Algorithm,
-    ControlResult,
-    ControlRun,
-    ControlSettings,
-    optimum_of,
-)
+from peercell.broker.control_log import ControlResult, optimum_of
+from peercell.broker.control_processes import control_with_processes
+from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
+from peercell.broker.interrupts import Interrupts
 from peercell.broker.loop import LinkFaults
 from peercell.broker.output import Answer, record, table
 from peercell.broker.params import percent, span
@@ -26,8 +24,15 @@ NOT_IN_LIMITS = 5
 _TICKS_A_NOTE = 50
 
 
+class Faults(Struct, frozen=True):
+    """What goes wrong: with the messages, and with which share of the agents."""
+
+    links: LinkFaults
+    crash: float
+
+
 def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Return a command that also has the options of the network, as one argument `faults`."""
+    """Return a command that also has the options of what goes wrong, as one argument."""
 
     @click.option(
         "--drop",
@@ -43,10 +48,17 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
         show_default=True,
         help="Ticks that a message takes, or from least to most: 0-2.",
     )
+    @click.option(
+        "--crash",
+        type=percent,
+        default="0%",
+        show_default=True,
+        help="Share of the agents that crash for good when the limits have held.",
+    )
     @wraps(run)
-    def command(drop: float, delay: tuple[float, float], **others: object) -> Answer:
-        faults = LinkFaults(drop=drop, delay_s_min=delay[0], delay_s_max=delay[1])
-        return run(faults=faults, **others)
+    def command(drop: float, delay: tuple[float, float], crash: float, **others: object) -> Answer:
+        links = LinkFaults(drop=drop, delay_s_min=delay[0], delay_s_max=delay[1])
+        return run(faults=Faults(links, crash), **others)
 
     return command
 
@@ -60,6 +72,12 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
 )
 @click.argument("case", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
+    "--sim/--processes",
+    default=True,
+    show_default=True,
+    help="All agents in this process on a virtual clock, or each a process of its own.",
+)
+@click.option(
     "--algorithm",
     type=click.Choice(Algorithm, case_sensitive=False),
     default=Algorithm.DUAL,
@@ -67,27 +85,28 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
     help="dual: least cost by shared prices; gradient: push back; droop: inverters alone.",
 )
 @click.option(
-    "--crash",
-    type=percent,
-    default="0%",
-    show_default=True,
-    help="Share of the agents that crash for good when the limits have held.",
-)
-@click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of faults and crashes."
 )
 @with_faults
-def solve(case: Path, algorithm: Algorithm, crash: float, seed: int, faults: LinkFaults) -> Answer:
+def solve(case: Path, sim: bool, algorithm: Algorithm, seed: int, faults: Faults) -> Answer:
     """Control one operating point with the real agents.
 
     What they come to is compared with the best there is. A tick is a second. Ends with 5
     when the limits do not hold in the end.
     """
     asked = load_control_case(case)
-    if crash and algorithm is Algorithm.DROOP:
+    if faults.crash and algorithm is Algorithm.DROOP:
         raise click.UsageError("--crash ends agents, and --algorithm droop has none")
-    settings = ControlSettings(algorithm=algorithm, faults=faults, crash_share=crash, seed=seed)
-    found = ControlRun(asked, settings, _progress).run()
+    settings = ControlSettings(
+        algorithm=algorithm, faults=faults.links, crash_share=faults.crash, seed=seed
+    )
+    if sim:
+        found = ControlRun(asked, settings, _progress).run()
+    elif faults.crash or faults.links != LinkFaults(drop=faults.links.drop):
+        raise click.UsageError("--crash and --delay belong to the simulation: they need --sim")
+    else:
+        with Interrupts() as interrupts:
+            found = control_with_processes(asked, settings, interrupts.pause, _progress)
     try:
         found = found.beside(optimum_of(asked))
     except MissingExtraError as error:

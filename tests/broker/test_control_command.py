@@ -46,9 +46,21 @@ def test_a_table_says_how_it_ended(run: Run) -> None:
         ([CASE, "--delay", "2-1"], 2, "'2-1' is no span; write it as 0-2"),
         ([CASE, "--delay", "long"], 2, "'long' is no span; write it as 0-2"),
         ([CASE, "--crash", "10%", "--algorithm", "droop"], 2, "--algorithm droop has none"),
+        ([CASE, "--crash", "10%", "--processes"], 2, "they need --sim"),
+        ([CASE, "--delay", "0-2", "--processes"], 2, "they need --sim"),
     ],
 )
 def test_mistakes(run: Run, arguments: list[str], code: int, what: str) -> None:
     result = run("control", "solve", *arguments)
     assert (result.code, result.out) == (code, "")
     assert what in result.err
+
+
+@pytest.mark.slow
+def test_real_processes_do_the_same(run: Run) -> None:
+    result = run("control", "solve", CASE, "--processes", "--drop", "30%", "-o", "json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["in_limits"] is True
+    assert found["gap_percent"] == pytest.approx(0.0, abs=0.1)
+    assert 0.0 < found["bytes_per_agent_s"] <= 3000.0

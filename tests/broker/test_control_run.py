@@ -7,18 +7,12 @@ from tests.broker.control_goals import OVER, TICKS_OVER, TICKS_UNDER, UNDER, wit
 
 from peercell.agents.control.paths import Path, Span
 from peercell.agents.control.voltage_dual import VoltageDual
-from peercell.agents.control.voltage_messages import LimitPrice
+from peercell.agents.control.voltage_messages import EpochsStalled, LimitPrice
 from peercell.agents.grid_messages import GridRefusal
 from peercell.broker import control_cell
 from peercell.broker.control_cases import load_control_case
-from peercell.broker.control_run import (
-    CRASH_TICK,
-    Algorithm,
-    ControlResult,
-    ControlRun,
-    ControlSettings,
-    optimum_of,
-)
+from peercell.broker.control_log import CRASH_TICK, ControlResult, optimum_of
+from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
 from peercell.broker.loop import LinkFaults
 from peercell.grid.model import Cell
 from peercell.grid.paths import path_lists
@@ -64,7 +58,7 @@ def test_late_messages_and_wrong_clocks_in_large_cells(name: str) -> None:
 @pytest.mark.parametrize("name", ["rural1-ov", "semiurb4-ov", "cigre-lv-ov", "case33-ov"])
 def test_a_crash_of_some_agents_is_survived(name: str, seed: int) -> None:
     run, found = control(name, ControlSettings(faults=LOSSY, crash_share=0.1, seed=seed))
-    assert run.crashed
+    assert run.log.crashed
     assert found.in_limits
     assert found.ticks <= 100
 
@@ -96,7 +90,7 @@ def test_a_wrong_model_only_slows(
 
 def test_multipliers_are_paid_only_for_limits_that_bind() -> None:
     run, _ = control("rural1-ov", ControlSettings(faults=LOSSY))
-    voltages = dict(zip(run.case.monitored, run.readings[-1].voltages_pu, strict=True))
+    voltages = dict(zip(run.case.monitored, run.log.readings[-1].voltages_pu, strict=True))
     names = sorted(run.agents)
     limits = run.case.limits
     agent = next(iter(run.agents.values()))
@@ -128,7 +122,7 @@ def test_without_agents_the_inverters_hold_by_droop() -> None:
     run, found = control("rural1-ov", ControlSettings(algorithm=Algorithm.DROOP))
     assert found.in_limits
     assert found.curtailed_kw > 2.0 * optimum_of(run.case)
-    assert max(reading.v_max_pu for reading in run.readings[3:]) <= 1.05 + 0.02
+    assert max(reading.v_max_pu for reading in run.log.readings[3:]) <= 1.05 + 0.02
 
 
 def test_the_gradient_method_keeps_the_limits_at_a_higher_price() -> None:
@@ -139,13 +133,44 @@ def test_the_gradient_method_keeps_the_limits_at_a_higher_price() -> None:
 
 def test_a_crash_comes_when_the_limits_have_held() -> None:
     run, _ = control("semiurb4-ov", ControlSettings(crash_share=0.1))
-    assert all(run.is_in_limits(reading) for reading in run.readings[CRASH_TICK - 20 : CRASH_TICK])
+    assert all(
+        run.log.is_in_limits(reading) for reading in run.log.readings[CRASH_TICK - 20 : CRASH_TICK]
+    )
 
 
 def test_the_transformer_is_relieved() -> None:
     run, found = control("rural1-congestion", ControlSettings(faults=LOSSY))
-    percent = run.readings[-1].loadings_percent[0]
-    assert run.readings[0].loadings_percent[0] == pytest.approx(204.0, abs=3.0)
+    percent = run.log.readings[-1].loadings_percent[0]
+    assert run.log.readings[0].loadings_percent[0] == pytest.approx(204.0, abs=3.0)
     assert percent is not None
     assert 99.0 <= percent <= 100.0
     assert found.objective <= 1.01 * optimum_of(run.case)
+
+
+def test_a_cell_that_was_divided_grows_together_again() -> None:
+    case = load_control_case(CASES / "semiurb4-ov.json")
+    run = ControlRun(case, ControlSettings(faults=LOSSY))
+    side = set(sorted(run.agents)[:20])
+    run.loop.partition(side, 60.0, 260.0)
+    assert run.run().in_limits
+    while len(run.log.readings) < 400:
+        run.tick()
+    assert run.log.is_in_limits(run.log.readings[-1])
+    assert run.log.result(0.0, lambda *_: 0).objective <= 1.01 * optimum_of(case)
+    versions = {a._prices.epoch >> 20 for a in run.agents.values() if isinstance(a, VoltageDual)}
+    assert max(versions) - min(versions) <= 1
+
+
+def test_where_views_are_never_complete_each_moves_its_own_multipliers() -> None:
+    settings = ControlSettings(faults=LinkFaults(drop=0.8), ticks_max=500)
+    run, found = control("rural1-ov", settings)
+    assert run.loop.facts_of(EpochsStalled)
+    assert found.in_limits
+    assert found.objective <= 1.05 * optimum_of(run.case)
+
+
+def test_with_all_agents_dead_the_inverters_follow_their_droop() -> None:
+    run, found = control("rural1-ov", ControlSettings(crash_share=1.0))
+    assert found.ticks == 0
+    assert max(reading.v_max_pu for reading in run.log.readings[CRASH_TICK:]) <= 1.05
+    assert found.curtailed_kw > 200.0
