@@ -1,3 +1,4 @@
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -8,11 +9,13 @@ from peercell.agents.grid_messages import (
     GridHello,
     GridRefusal,
     SetPoints,
+    StateReport,
 )
 from peercell.agents.grid_parts import RefusalCode, SetPoint, Stamp
 from peercell.agents.messages import Message
 from peercell.agents.protocol import (
     Action,
+    Event,
     PeerUp,
     Received,
     Record,
@@ -188,6 +191,38 @@ def test_a_restart_while_the_gate_is_closed_says_the_same_delivery_again() -> No
     (said,) = first.facts
     assert second.facts[0] == said
     assert [fact for fact in second.facts if isinstance(fact, Delivery)] == [said]
+
+
+@dataclass
+class LateGrid(FakeGrid):
+    """Keeps its reports back."""
+
+    late: list[Message] = field(default_factory=list)
+
+    def step(self, event: Event, now_s: float) -> list[Action]:
+        """See Role.step."""
+        replies = super().step(event, now_s)
+        reports = [r for r in replies if isinstance(r, Send) and isinstance(r.message, StateReport)]
+        self.late += [report.message for report in reports]
+        return [reply for reply in replies if reply not in reports]
+
+
+def test_voltages_that_come_late_are_not_those_of_the_next_interval() -> None:
+    grid = LateGrid({"home": ("load", "pv")})
+    home = Conversation(grid=grid)
+    home.say(Started(), 80.0)
+    home.tick(92.0)
+    home.say(HALF_SUN, 95.0)
+    home.tick(100.0)
+    home.tick(108.0)
+    home.tick(110.0)
+    (delivery, _) = home.facts
+    assert delivery == Delivery(0, True, -0.625, -0.625, ())  # noqa: FBT003 - a fact
+    said = [
+        action for report in grid.late for action in home.role.step(Received("grid", report), 110.2)
+    ]
+    assert grid.late
+    assert not [action for action in said if isinstance(action, Record)]
 
 
 def test_a_restart_falls_back_when_nobody_answers() -> None:
