@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.broker.conftest import Run
-from tests.broker.live_cell import ROOT, Cell, begin, runs, until
+from tests.broker.live_cell import ROOT, Cell, begin, fast_config, runs, until
 from tests.broker.test_cli import COMMANDS, LIVE, STARTING
 
 from peercell.agents.dso_messages import CellObserved
@@ -149,6 +149,18 @@ def test_a_peer_does_again_what_its_journal_says(cell: Cell) -> None:
         assert found["steps"] > 10
 
 
+@pytest.fixture
+def calm(run: Run, home: Path, tmp_path: Path) -> Cell:
+    """Return a running cell at the speed of the demo, from the file `calm.toml`.
+
+    What only haste would do to a cell on a busy machine is not what an end does to it.
+    """
+    (tmp_path / "calm.toml").write_text(fast_config().replace("speed = 360.0", "speed = 180.0"))
+    begun = run("--home", str(home), "up", "calm.toml")
+    assert begun.code == 0, begun.err
+    return Cell(run, home)
+
+
 def _settled(cell: Cell) -> dict[int, dict[str, Any]]:
     """Return what each interval came to, in a run that has ended."""
     cell.json("down")
@@ -169,39 +181,39 @@ def _assert_best(rows: dict[int, dict[str, Any]], config: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_end_of_the_directory_stops_no_trade(cell: Cell, tmp_path: Path) -> None:
-    cell.json("wait", "converged", "--timeout", "20s")
-    until(lambda: cell.json("status")["phase"] == "trading")
-    before = cell.json("status")["totals"]["settled"]
-    cell.kill("directory")
-    until(lambda: cell.json("status")["totals"]["settled"] >= before + 2)
-    totals = cell.json("status")["totals"]
+def test_the_end_of_the_directory_stops_no_trade(calm: Cell, tmp_path: Path) -> None:
+    calm.json("wait", "converged", "--timeout", "20s")
+    until(lambda: calm.json("status")["phase"] == "trading")
+    before = calm.json("status")["totals"]["settled"]
+    calm.kill("directory")
+    until(lambda: calm.json("status")["totals"]["settled"] >= before + 2, timeout_s=30.0)
+    totals = calm.json("status")["totals"]
     assert (totals["unsettled"], totals["fallbacks"]) == (0, 0)
-    until(lambda: cell.peers()["directory"]["state"] == "up")
-    assert cell.peers()["directory"]["reason"] == "killed by SIGKILL"
-    rows = _settled(cell)
+    until(lambda: calm.peers()["directory"]["state"] == "up")
+    assert calm.peers()["directory"]["reason"] == "killed by SIGKILL"
+    rows = _settled(calm)
     # The cell was ended in the middle of its last interval.
     del rows[max(rows)]
     assert sorted(rows) == list(range(len(rows)))
     assert len(rows) >= 2
-    _assert_best(rows, tmp_path / "fast.toml")
+    _assert_best(rows, tmp_path / "calm.toml")
 
 
 @pytest.mark.slow
-def test_a_killed_trader_comes_back_and_trades_on(cell: Cell, tmp_path: Path) -> None:
-    cell.json("wait", "converged", "--timeout", "20s")
-    until(lambda: cell.json("status")["phase"] == "trading")
-    killed = cell.json("status")["traded"]
-    cell.kill("mg2.trader")
-    until(lambda: cell.peers()["mg2.trader"]["restarts"] == 1, timeout_s=5.0)
-    until(lambda: cell.peers()["mg2.trader"]["state"] == "up", timeout_s=5.0)
-    until(lambda: (cell.json("status")["traded"] or 0) >= killed + 4)
-    cell.json("wait", "converged", "--timeout", "10s")
-    rows = _settled(cell)
+def test_a_killed_trader_comes_back_and_trades_on(calm: Cell, tmp_path: Path) -> None:
+    calm.json("wait", "converged", "--timeout", "20s")
+    until(lambda: calm.json("status")["phase"] == "trading")
+    killed = calm.json("status")["traded"]
+    calm.kill("mg2.trader")
+    until(lambda: calm.peers()["mg2.trader"]["restarts"] == 1, timeout_s=5.0)
+    until(lambda: calm.peers()["mg2.trader"]["state"] == "up", timeout_s=5.0)
+    until(lambda: (calm.json("status")["traded"] or 0) >= killed + 4, timeout_s=40.0)
+    calm.json("wait", "converged", "--timeout", "20s")
+    rows = _settled(calm)
     # The interval that it was killed in may have been settled without it.
     later = {number: row for number, row in rows.items() if killed < number < max(rows)}
     assert len(later) >= 2
-    _assert_best(later, tmp_path / "fast.toml")
+    _assert_best(later, tmp_path / "calm.toml")
 
 
 @pytest.mark.slow
