@@ -19,5 +19,6 @@ ROLES: Mapping[str, str] = {
     "dso": "peercell.agents.dso:Dso",
     "voltage": "peercell.agents.control.voltage_dual:VoltageDual",
     "voltage gradient": "peercell.agents.control.voltage_gradient:VoltageGradient",
+    "voltage paper": "peercell.agents.control.voltage_paper:VoltagePaper",
 }
 """Name of each role -> "module:class"; the first one trades a single time, for `trade solve`."""

@@ -1,6 +1,6 @@
 """How an operating point is controlled: the real agents against the real physics, tick by tick."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -11,10 +11,13 @@ from peercell.agents.control.rhythm import rhythm_for
 from peercell.agents.control.voltage_dual import VoltageDual
 from peercell.agents.control.voltage_gradient import VoltageGradient
 from peercell.agents.control.voltage_messages import VoltageControlled, VoltageGossip
+from peercell.agents.control.voltage_paper import VoltagePaper
+from peercell.agents.errors import PeercellError
 from peercell.agents.grid_messages import StateQuery, StateReport
 from peercell.agents.grid_parts import Reading
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Event, Role
+from peercell.agents.push_sum_messages import SUMS_MAX, Heard, Sum
 from peercell.broker.control_cell import GRID, ControlPeers, control_peers, member_count
 from peercell.broker.control_log import CRASH_TICK, ControlLog, ControlResult
 from peercell.broker.loop import LinkFaults, Loop
@@ -24,6 +27,7 @@ from peercell.grid.service import GridService
 # Ticks in which agents get to know each other's places, before there is anything to control.
 _MEET_TICKS_MAX = 400
 
+_GOSSIP = (VoltageGossip, Sum, Heard)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -32,12 +36,24 @@ class Algorithm(StrEnum):
 
     DUAL = "dual"
     GRADIENT = "gradient"
+    PAPER = "paper"
     DROOP = "droop"
 
     @property
     def role(self) -> str:
         """Name of the role of its agents."""
-        return "voltage gradient" if self is Algorithm.GRADIENT else "voltage"
+        return {Algorithm.GRADIENT: "voltage gradient", Algorithm.PAPER: "voltage paper"}.get(
+            self, "voltage"
+        )
+
+
+Agent = VoltageDual | VoltageGradient | VoltagePaper
+_AGENTS: Mapping[Algorithm, type[Agent]] = {
+    Algorithm.DUAL: VoltageDual,
+    Algorithm.GRADIENT: VoltageGradient,
+    Algorithm.PAPER: VoltagePaper,
+    Algorithm.DROOP: VoltageDual,
+}
 
 
 class ControlSettings(Struct, frozen=True, kw_only=True):
@@ -81,6 +97,10 @@ class ControlRun:
     case : the operating point
     settings : algorithm, faults, seed
     progress : is told each tick what is measured
+
+    Raises
+    ------
+    PeercellError : more agents than the paper's algorithm bears.
     """
 
     def __init__(
@@ -96,10 +116,15 @@ class ControlRun:
         late = settings.skew_ticks + int(settings.faults.delay_s_max)
         self.rhythm = rhythm_for(member_count(case), late_ticks=late)
         self.peers: ControlPeers = control_peers(case, self.rhythm)
+        if settings.algorithm is Algorithm.PAPER and len(self.peers.agents) > SUMS_MAX:
+            raise PeercellError(
+                f"the paper's algorithm is for at most {SUMS_MAX} agents",
+                f"this case has {len(self.peers.agents)}, and push-sum carries a sum for each",
+                "--algorithm dual",
+            )
         self.loop = Loop(settings.faults, settings.seed, frozenset({GRID}), _bytes_of)
-        make = VoltageGradient if settings.algorithm is Algorithm.GRADIENT else VoltageDual
-        self.agents: dict[str, VoltageDual | VoltageGradient] = {
-            name: make(told) for name, told in self.peers.agents.items()
+        self.agents: dict[str, Agent] = {
+            name: _AGENTS[settings.algorithm](told) for name, told in self.peers.agents.items()
         }
         skew = settings.skew_ticks
         # A clock before the beginning of time would be one of negative epochs.
@@ -118,14 +143,14 @@ class ControlRun:
         settings = self.settings
         if settings.algorithm is not Algorithm.DROOP:
             self._meet()
-        before = self.loop.bytes_by_kind[VoltageGossip.__name__]
+        before = self.loop.bytes_by_kind.total()
         self.begun_s = self.loop.now_s
         self.loop.start(GRID, GridService(self.case.cell, {}, self.peers.service), self.begun_s)
         for name in self.log.crashed:
             self.loop.crash(name, self.begun_s + CRASH_TICK)
         while len(self.log.readings) < settings.ticks_max and not self.log.holds():
             self.tick()
-        spent = self.loop.bytes_by_kind[VoltageGossip.__name__] - before
+        spent = self.loop.bytes_by_kind.total() - before
         return self.log.result(spent / len(self.agents), self._changes)
 
     def _changes(self, from_tick: int, to_tick: int) -> int:
@@ -155,4 +180,4 @@ class ControlRun:
 
 
 def _bytes_of(message: Message) -> int:
-    return len(_encode(message)) if isinstance(message, VoltageGossip) else 0
+    return len(_encode(message)) if isinstance(message, _GOSSIP) else 0

@@ -17,6 +17,7 @@ from peercell.agents.control.voltage_messages import (
 from peercell.agents.dso_messages import DsoFact, DsoStatus, DsoStatusQuery
 from peercell.agents.grid_messages import GridReply, GridRequest, GridRevision
 from peercell.agents.protocol import Role
+from peercell.agents.push_sum_messages import PushSumMessage
 from peercell.agents.trading.contract_messages import (
     ContractMessage,
     MarketFact,
@@ -42,6 +43,7 @@ CellMessage = (
     | DsoStatusQuery
     | DsoStatus
     | VoltageGossip
+    | PushSumMessage
     | VoltageControlled
     | EpochsStalled
 )

@@ -8,10 +8,9 @@ takes one step against them. Nothing in it weighs what a step costs, so it curta
 
 from typing import assert_never, cast, get_args
 
-import numpy as np
-
 from peercell.agents.control.device import Device
 from peercell.agents.control.paths import Track
+from peercell.agents.control.places import Places
 from peercell.agents.control.pricing import OVER, UNDER
 from peercell.agents.control.rhythm import epoch_of, stamp_of
 from peercell.agents.control.state_codec import pack, unpack
@@ -46,7 +45,6 @@ TICK = "tick"
 _STEP = 1.9
 # Share of the way back to its plan that a device goes in an epoch in which nothing is near a limit.
 _LEAK, _FAR_PU = 0.05, 0.003
-_POWER_ROUNDS = 30
 _GRID_REPLIES: frozenset[type] = frozenset(get_args(GridReply))
 
 
@@ -62,16 +60,14 @@ class VoltageGradient:
         self._track = Track(settings.path)
         self._neighbours = overlay(members)[settings.name]
         self._map = GossipMap[VoltageFact](0)
-        self._tracks: dict[str, Track] = {}
-        self._reach_kva: dict[str, float] = {}
-        self._curvature: float | None = None
+        self._places = Places()
         self._epoch = self._stamped = -1
         self._left: list[tuple[float, float]] = [(0.0, 0.0)] * len(settings.place.devices)
 
     @property
     def knows_all(self) -> bool:
         """True when the paths of all members are known."""
-        return len(self._tracks) == len(self._number)
+        return len(self._places.tracks) == len(self._number)
 
     def step(self, event: Event, now_s: float) -> list[Action]:
         """See Role.step."""
@@ -99,23 +95,18 @@ class VoltageGradient:
         self._map.connect(self._neighbours)
         own = self.settings.announcement(session)
         self._map.put(own)
-        self._place(own)
+        self._places.take(own)
         return [*self._station.start(), SetTimer(TICK, self.settings.rhythm.tick_s)]
 
     def _receive(self, sender: str, message: Message) -> list[Action]:
         if isinstance(message, VoltageGossip) and sender in self._number:
             for entry in self._map.hear(sender, message.parcel, message.entries):
                 if isinstance(entry, PathEntry):
-                    self._place(entry)
+                    self._places.take(entry)
             return []
         if sender == self.settings.grid and type(message) in _GRID_REPLIES:
             return self._station.hear(cast("GridReply", message))
         return []
-
-    def _place(self, entry: PathEntry) -> None:
-        self._tracks[entry.owner] = Track(entry.path)
-        self._reach_kva[entry.owner] = entry.reach_kva
-        self._curvature = None
 
     def _tick(self, now_s: float) -> list[Action]:
         rhythm = self.settings.rhythm
@@ -158,36 +149,16 @@ class VoltageGradient:
         band = self.settings.band
         for owner, v_pu in told:
             off = max(band.excess(OVER, v_pu), 0.0) - max(band.excess(UNDER, v_pu), 0.0)
-            if off and owner in self._tracks:
-                per_kw, per_kvar = self._tracks[owner].shared(self._track)
+            if off and owner in self._places.tracks:
+                per_kw, per_kvar = self._places.tracks[owner].shared(self._track)
                 push_kw += per_kw * off
                 push_kvar += per_kvar * off
-        rate = _STEP / self._lipschitz()
+        rate = _STEP * self._places.step_by_reach()
         leak = 0.0 if told else _LEAK
         self._left = [
             _moved(device, left, (rate * push_kw, rate * push_kvar), leak)
             for device, left in zip(devices, self._left, strict=True)
         ]
-
-    def _lipschitz(self) -> float:
-        """Return the largest curvature of the squared violations, each power scaled by its reach.
-
-        By power iteration on what the announced paths say of all voltages and all devices.
-        """
-        if self._curvature is None:
-            names = sorted(self._tracks)
-            movers = [name for name in names if self._reach_kva[name] > 0.0]
-            slopes = np.array(
-                [[self._tracks[k].shared(self._tracks[i]) for i in movers] for k in names]
-            ).reshape(len(names), len(movers), 2)
-            reach = np.sqrt(np.array([self._reach_kva[name] for name in movers]))
-            scaled = np.concatenate([slopes[..., 0] * reach, slopes[..., 1] * reach], axis=1)
-            vector = np.ones(len(names))
-            for _ in range(_POWER_ROUNDS):
-                vector = scaled @ (scaled.T @ vector)
-                vector /= max(float(np.linalg.norm(vector)), 1e-300)
-            self._curvature = float(np.linalg.norm(scaled @ (scaled.T @ vector)))
-        return max(self._curvature, 1e-300)
 
     def _inject(self, now_s: float) -> list[Action]:
         chosen = [

@@ -12,6 +12,7 @@ from peercell.agents.units import Counter
 MEMBERS_MAX = 4096
 
 OwnerName = Annotated[str, Meta(max_length=64)]
+Reach = Annotated[float, Meta(ge=0.0, le=1e12)]
 VoltagePu = Annotated[float, Meta(ge=0.0, le=10.0)]
 PowerKw = Annotated[float, Meta(ge=-1e9, le=1e9)]
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
@@ -64,12 +65,18 @@ class StateEntry(Struct, frozen=True, array_like=True, tag=1):
 
 
 class PathEntry(Struct, frozen=True, array_like=True, tag=2):
-    """Where a member is: the branches between it and the grid above, and how much it can move."""
+    """Where a member is: the branches between it and the grid above, and how much it can move.
+
+    `kw_per_price`, `kvar_per_price` : by how much its devices move for a unit of price where they
+    are free to.
+    """
 
     owner: OwnerName
     epoch: Counter
     path: Path
-    reach_kva: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.0
+    reach_kva: Reach = 0.0
+    kw_per_price: Reach = 0.0
+    kvar_per_price: Reach = 0.0
 
 
 class LimitPrice(Struct, frozen=True, array_like=True):

@@ -52,5 +52,12 @@ class VoltageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def announcement(self, session: int) -> PathEntry:
         """Return what the agent tells the others once in a life: where it is, and its reach."""
-        reach_kva = sum(device.rating_kva for device in self.place.devices)
-        return PathEntry(self.name, session, self.path, reach_kva)
+        devices = self.place.devices
+        return PathEntry(
+            owner=self.name,
+            epoch=session,
+            path=self.path,
+            reach_kva=sum(device.rating_kva for device in devices),
+            kw_per_price=sum(1.0 / device.weights.active for device in devices),
+            kvar_per_price=sum(1.0 / device.weights.reactive for device in devices),
+        )

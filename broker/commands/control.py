@@ -82,7 +82,7 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
     type=click.Choice(Algorithm, case_sensitive=False),
     default=Algorithm.DUAL,
     show_default=True,
-    help="dual: least cost by shared prices; gradient: push back; droop: inverters alone.",
+    help="How: shared prices, push back, by the letter of the paper, inverters alone.",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of faults and crashes."

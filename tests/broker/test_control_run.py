@@ -2,18 +2,21 @@
 
 from pathlib import Path as FilePath
 
+import msgspec
 import pytest
 from tests.broker.control_goals import OVER, TICKS_OVER, TICKS_UNDER, UNDER, with_slow_ones
 
 from peercell.agents.control.paths import Path, Span
 from peercell.agents.control.voltage_dual import VoltageDual
 from peercell.agents.control.voltage_messages import EpochsStalled, LimitPrice
+from peercell.agents.errors import PeercellError
 from peercell.agents.grid_messages import GridRefusal
 from peercell.broker import control_cell
-from peercell.broker.control_cases import load_control_case
+from peercell.broker.control_cases import cell_of, load_control_case, read_case
 from peercell.broker.control_log import CRASH_TICK, ControlResult, optimum_of
 from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
 from peercell.broker.loop import LinkFaults
+from peercell.grid.control_case import ControlCase, control_case
 from peercell.grid.model import Cell
 from peercell.grid.paths import path_lists
 
@@ -174,3 +177,32 @@ def test_with_all_agents_dead_the_inverters_follow_their_droop() -> None:
     assert found.ticks == 0
     assert max(reading.v_max_pu for reading in run.log.readings[CRASH_TICK:]) <= 1.05
     assert found.curtailed_kw > 200.0
+
+
+def mild() -> ControlCase:
+    """Return the village with half of its sun: 1.079 pu without control."""
+    path = CASES / "rural1-ov.json"
+    file = read_case(path)
+    devices = tuple(msgspec.structs.replace(d, planned_kw=0.5 * d.planned_kw) for d in file.devices)
+    loaded = cell_of(file, path)
+    halved = msgspec.structs.replace(file, devices=devices)
+    return control_case(halved, loaded.cell, loaded.profiles)
+
+
+def test_the_papers_algorithm_finds_the_same_in_mild_cases_and_takes_longer() -> None:
+    case = mild()
+    found = {
+        algorithm: ControlRun(case, ControlSettings(algorithm=algorithm, faults=LOSSY)).run()
+        for algorithm in (Algorithm.PAPER, Algorithm.DUAL)
+    }
+    assert all(each.in_limits for each in found.values())
+    best = optimum_of(case)
+    assert found[Algorithm.PAPER].objective == pytest.approx(best, rel=0.05)
+    assert found[Algorithm.DUAL].objective == pytest.approx(best, rel=0.01)
+    assert found[Algorithm.PAPER].ticks > 10 * found[Algorithm.DUAL].ticks
+
+
+def test_the_papers_algorithm_has_its_bounds() -> None:
+    case = load_control_case(CASES / "rural3-ov.json")
+    with pytest.raises(PeercellError, match="for at most 64 agents"):
+        ControlRun(case, ControlSettings(algorithm=Algorithm.PAPER))
