@@ -141,17 +141,21 @@ class ControlRun:
     def run(self) -> ControlResult:
         """Return how the case ended."""
         settings = self.settings
-        if settings.algorithm is not Algorithm.DROOP:
-            self._meet()
+        self.begin()
         before = self.loop.bytes_by_kind.total()
-        self.begun_s = self.loop.now_s
-        self.loop.start(GRID, GridService(self.case.cell, {}, self.peers.service), self.begun_s)
-        for name in self.log.crashed:
-            self.loop.crash(name, self.begun_s + CRASH_TICK)
         while len(self.log.readings) < settings.ticks_max and not self.log.holds():
             self.tick()
         spent = self.loop.bytes_by_kind.total() - before
         return self.log.result(spent / len(self.agents), self._changes)
+
+    def begin(self) -> None:
+        """Let the agents meet, and then let there be a grid to control."""
+        if self.settings.algorithm is not Algorithm.DROOP:
+            self._meet()
+        self.begun_s = self.loop.now_s
+        self.loop.start(GRID, GridService(self.case.cell, {}, self.peers.service), self.begun_s)
+        for name in self.log.crashed:
+            self.loop.crash(name, self.begun_s + CRASH_TICK)
 
     def _changes(self, from_tick: int, to_tick: int) -> int:
         """Return how often prices changed between two ticks."""
