@@ -14,8 +14,8 @@ def overlay(members: Iterable[str], rings: int = RINGS) -> dict[str, tuple[str, 
     knows the members knows the overlay without asking; who comes or goes changes only the links
     next to it, and a gap is closed by the two that it leaves, who find each other alone. The union
     of some rings is connected and almost a random regular graph, on which news crosses in about
-    log n ticks and averages mix at a speed that n hardly changes. The electrical tree does not:
-    with 1,000 buses push-sum along it takes over 34,000 rounds.
+    log n ticks and averages mix at a speed that n hardly changes. On the electrical network they do
+    not: along a feeder of 100 buses push-sum takes 19,000 ticks to a thousandth, on the overlay 30.
 
     Parameters
     ----------

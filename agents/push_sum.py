@@ -4,7 +4,7 @@ Each member holds a mass for each sum and a weight, and gives half of them to a 
 tick; mass over weight becomes the mean everywhere. Kempe, Dobra and Gehrke (FOCS 2003) showed how
 fast. Their scheme sends the halves, so a lost message is lost mass, and the result is wrong for
 good. Here a message holds *all* that was ever given over the link (running sums: Vaidya,
-Hadjicostis, Dominguez-Garcia 2011), so the next one that arrives brings what was lost.
+Hadjicostis, Dominguez-Garcia 2012), so the next one that arrives brings what was lost.
 
 Rule of the file, exact at any moment, in integers:
 

@@ -1,6 +1,7 @@
 """Push-sum: the mean is known soon, and the messages are small."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -117,6 +118,18 @@ def test_a_hundred_members_mix_in_tens_of_ticks(
         thousandth, millionth = ticks_to(network, (1e-3, 1e-6))
         assert thousandth <= thousandth_max
         assert millionth <= millionth_max
+
+
+def test_along_a_feeder_it_takes_thirty_times_as_long() -> None:
+    names = [f"bus{k:02}" for k in range(30)]
+    line: dict[str, list[str]] = {name: [] for name in names}
+    for one, other in pairwise(names):
+        line[one].append(other)
+        line[other].append(one)
+    near = {name: tuple(peers) for name, peers in line.items()}
+    (along,) = ticks_to(started(near, np.random.default_rng(0)), (1e-3,), 5000)
+    (across,) = ticks_to(started(graph(30, 0), np.random.default_rng(0)), (1e-3,))
+    assert along >= 30 * across
 
 
 @pytest.mark.parametrize(("delay", "millionth_max"), [(1, 170), (4, 290)])
