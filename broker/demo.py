@@ -11,6 +11,7 @@ from peercell.broker.live import Told, ask_cell
 from peercell.broker.live_plan import RunOrder, read_order
 from peercell.broker.picture import GridPicture, Settled, picture
 from peercell.broker.results import IntervalRow, recorded_run
+from peercell.broker.status_text import loading_text
 from peercell.broker.verdict import Verdict, verdict
 
 POLL_S = 0.2
@@ -81,14 +82,17 @@ def interval_line(told: Settled | IntervalRow, rounds: int, grid: str) -> str:
     )
 
 
-def grid_text(v_min_pu: float, v_max_pu: float, violations: int) -> str:
+def grid_text(
+    v_min_pu: float, v_max_pu: float, loading_percent_max: float | None, violations: int
+) -> str:
     """Return how the grid is, for `interval_line`."""
-    return f"{v_min_pu:.3f} .. {v_max_pu:.3f} pu, {violations} violations"
+    loading = loading_text(loading_percent_max)
+    return f"{v_min_pu:.3f} .. {v_max_pu:.3f} pu{loading}, {violations} violations"
 
 
 def _line(seen: Settled, grid: GridPicture | None, told: Told) -> str:
     rounds = max(each.last.plan.round for each in told.market.values() if each.last is not None)
     if grid is None:
         return interval_line(seen, rounds, "not loaded yet")
-    volts = grid_text(grid.v_min_pu, grid.v_max_pu, len(grid.violations))
+    volts = grid_text(grid.v_min_pu, grid.v_max_pu, grid.loading_percent_max, len(grid.violations))
     return interval_line(seen, rounds, volts)

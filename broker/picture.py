@@ -87,11 +87,12 @@ class Messages(Struct, frozen=True, kw_only=True):
 
 
 class GridPicture(Struct, frozen=True, kw_only=True):
-    """How the DSO sees the grid."""
+    """How the DSO sees the grid; `loading_percent_max` is None where no rating is known."""
 
     at: datetime | None
     v_min_pu: float
     v_max_pu: float
+    loading_percent_max: float | None
     losses_kw: float
     source_kw: float
     violations: tuple[BrokenLimit, ...]
@@ -302,6 +303,7 @@ def _grid(dso: DsoStatus | None) -> GridPicture | None:
         at=dso.ordered,
         v_min_pu=reading.v_min_pu,
         v_max_pu=reading.v_max_pu,
+        loading_percent_max=reading.loading_percent_max,
         losses_kw=reading.losses_kw,
         source_kw=reading.source_kw,
         violations=reading.violations,

@@ -30,8 +30,8 @@ class IntervalRow(Struct, frozen=True, kw_only=True):
     price_eur_per_kwh_min, price_eur_per_kwh_max : over the members
     traded_kwh, unserved_kwh : over the links, and not served to anybody
     cost_eur, gap_eur, saving_eur : see `picture.Settled`
-    v_min_pu, v_max_pu, losses_kw, violations : near the end of its delivery; None where the DSO
-        did not see it
+    v_min_pu, v_max_pu, loading_percent_max, losses_kw, violations : near the end of its delivery;
+        None where the DSO did not see it, and where no rating is known
     deviation_kwh_max : of a prosumer from its plan; None where none was measured
     """
 
@@ -49,6 +49,7 @@ class IntervalRow(Struct, frozen=True, kw_only=True):
     saving_eur: float
     v_min_pu: float | None
     v_max_pu: float | None
+    loading_percent_max: float | None
     losses_kw: float | None
     violations: int | None
     deviation_kwh_max: float | None
@@ -176,6 +177,7 @@ class Run:
             saving_eur=whole.saving_eur,
             v_min_pu=None if reading is None else reading.v_min_pu,
             v_max_pu=None if reading is None else reading.v_max_pu,
+            loading_percent_max=None if reading is None else reading.loading_percent_max,
             losses_kw=None if reading is None else reading.losses_kw,
             violations=None if reading is None else len(reading.violations),
             deviation_kwh_max=max(deviations, default=None),

@@ -48,5 +48,5 @@ def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
 def _line(row: IntervalRow) -> str:
     if row.v_min_pu is None or row.v_max_pu is None:
         return interval_line(row, row.rounds, "not seen")
-    volts = grid_text(row.v_min_pu, row.v_max_pu, row.violations or 0)
+    volts = grid_text(row.v_min_pu, row.v_max_pu, row.loading_percent_max, row.violations or 0)
     return interval_line(row, row.rounds, volts)

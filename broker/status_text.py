@@ -72,6 +72,11 @@ def price_text(settled: Settled) -> str:
     return f"{settled.price_eur_per_kwh_min:.4f} .. {settled.price_eur_per_kwh_max:.4f}"
 
 
+def loading_text(percent: float | None) -> str:
+    """Return the highest loading of a branch to stand behind something; "" without a rating."""
+    return "" if percent is None else f", {percent:.0f} % loaded"
+
+
 def grid_text(seen: Picture) -> str:
     """Return the voltages, and which limits are broken."""
     grid = seen.grid
@@ -79,7 +84,8 @@ def grid_text(seen: Picture) -> str:
         return "the DSO has not heard of it yet"
     broken = [f"{each.kind} {each.element} {each.value:.4g}" for each in grid.violations[:3]]
     more = f" and {len(grid.violations) - 3} more" if len(grid.violations) > 3 else ""
+    named = f": {', '.join(broken)}{more}" if broken else ""
     return (
-        f"{grid.v_min_pu:.4f} .. {grid.v_max_pu:.4f} pu, losses {grid.losses_kw:.2f} kW,"
-        f" {len(grid.violations)} violations" + (f": {', '.join(broken)}{more}" if broken else "")
+        f"{grid.v_min_pu:.4f} .. {grid.v_max_pu:.4f} pu{loading_text(grid.loading_percent_max)},"
+        f" losses {grid.losses_kw:.2f} kW, {len(grid.violations)} violations{named}"
     )

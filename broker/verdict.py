@@ -6,6 +6,7 @@ from math import fsum
 from msgspec import Struct
 
 from peercell.broker.results import IntervalRow, Run
+from peercell.broker.status_text import loading_text
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     relative_gap : the same by the cost
     saving_eur : of the microgrids, against each standing alone
     v_min_pu, v_max_pu : of all buses and observed intervals; None without any
+    loading_percent_max : of all branches with a rating; None without any
     violations : broken limits, added up over the observed intervals
     deviation_kwh_max : of a prosumer from its plan; None where none was measured
     """
@@ -45,6 +47,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     saving_eur: float
     v_min_pu: float | None
     v_max_pu: float | None
+    loading_percent_max: float | None
     violations: int
     deviation_kwh_max: float | None
 
@@ -54,6 +57,7 @@ def verdict(run: Run) -> Verdict:
     rows = run.intervals
     unmet = tuple(_unmet(run))
     cost, gap = fsum(row.cost_eur for row in rows), fsum(row.gap_eur for row in rows)
+    loadings = [percent for row in rows if (percent := row.loading_percent_max) is not None]
     voltages = [(row.v_min_pu, row.v_max_pu) for row in rows]
     deviations = [d for row in rows if (d := row.deviation_kwh_max) is not None]
     return Verdict(
@@ -76,6 +80,7 @@ def verdict(run: Run) -> Verdict:
         saving_eur=fsum(row.saving_eur for row in rows),
         v_min_pu=min((low for low, _ in voltages if low is not None), default=None),
         v_max_pu=max((high for _, high in voltages if high is not None), default=None),
+        loading_percent_max=max(loadings, default=None),
         violations=sum(row.violations or 0 for row in rows),
         deviation_kwh_max=max(deviations, default=None),
     )
@@ -120,8 +125,8 @@ def _lines(told: Verdict) -> list[str]:
         deviation = told.deviation_kwh_max
         measured = "" if deviation is None else f", deliveries within {deviation:.2g} kWh of plan"
         lines.append(
-            f"grid      {told.v_min_pu:.4f} .. {told.v_max_pu:.4f} pu,"
-            f" {told.violations} violations{measured}"
+            f"grid      {told.v_min_pu:.4f} .. {told.v_max_pu:.4f} pu"
+            f"{loading_text(told.loading_percent_max)}, {told.violations} violations{measured}"
         )
     if told.converged:
         lines.append(

@@ -37,6 +37,7 @@ INTERVAL_COLUMNS = {
     "gap_eur": ".1e",
     "v_min_pu": ".4f",
     "v_max_pu": ".4f",
+    "loading_percent_max": ".0f",
     "violations": "",
 }
 RUN_COLUMNS = {"run": "", "state": "", "begun": "", "settled": "", "intervals": "", "config": ""}
