@@ -10,7 +10,7 @@ EXTRAS = grid simbench plot parquet solver
 help:
 	@sed -n 's/^## //p' Makefile
 
-## make demo    a village trades among its solar roofs: 21 processes, a minute
+## make demo    a village trades among its solar roofs: 35 processes, a minute
 demo:
 	@./peercell demo
 

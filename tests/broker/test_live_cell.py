@@ -25,7 +25,7 @@ from peercell.broker.simulated_run import simulate
 @pytest.mark.slow
 def test_a_cell_trades_dispatches_and_ends(cell: Cell) -> None:
     peers = cell.peers()
-    assert len(peers) == 1 + 1 + 20
+    assert len(peers) == 1 + 1 + 34
     assert {row["state"] for row in peers.values()} == {"running", "up"}
     cell.json("wait", "converged", "--timeout", "20s")
     until(lambda: cell.json("status")["grid"] is not None)
@@ -71,8 +71,10 @@ def test_a_demo_tells_how_it_goes_and_leaves_nothing_behind(
     ]
     assert run("--home", str(home), "ps").out == ""
     simulated = json.loads(run("run", "short.toml", "--sim", "-o", "json").out)
-    for key in ("price_eur_per_kwh_min", "price_eur_per_kwh_max", "traded_kwh", "cost_eur"):
-        assert told[key] == pytest.approx(simulated[key], rel=1e-6)
+    assert told["cost_eur"] == pytest.approx(simulated["cost_eur"], rel=1e-6)
+    # Plans whose costs differ by a millionth at most differ by the root of that in what is traded.
+    for key in ("price_eur_per_kwh_min", "price_eur_per_kwh_max", "traded_kwh"):
+        assert told[key] == pytest.approx(simulated[key], rel=1e-3)
 
 
 @pytest.mark.slow
@@ -142,7 +144,7 @@ def test_a_peer_does_again_what_its_journal_says(cell: Cell) -> None:
     cell.json("wait", "converged", "--timeout", "20s")
     cell.json("down")
     journals = sorted((cell.home / "rural1").glob("*.journal"))
-    assert len(journals) == 21
+    assert len(journals) == 1 + 34
     for journal in journals:
         found = cell.json("replay", str(journal))
         assert (found["peer"], found["same"], found["failures"]) == (journal.stem, True, 0)
