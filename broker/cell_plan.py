@@ -4,7 +4,7 @@ It follows from the config and the grid alone, so every process of a cell can ma
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -126,6 +126,8 @@ def plan_cell(config: Config, loaded: LoadedCell, origin_s: float) -> CellPlan:
     _check_ids(config, loaded.cell)
     planner = _Planner(config, loaded, origin_s)
     settings = dict(planner.settings())
+    _check_apart(config, settings, planner.voltage.agents)
+    settings |= planner.voltage.agents
     settings[GRID_ID] = planner.grid(settings)
     neighbours = _neighbours(settings)
     return CellPlan(
@@ -182,7 +184,6 @@ class _Planner:
             yield from prosumers.items()
         yield AGGREGATOR, self._aggregator()
         yield DSO_ID, self._dso()
-        yield from self.voltage.agents.items()
 
     def grid(self, others: Mapping[str, Struct]) -> GridPeerSettings:
         """Return the settings of the grid service, which knows who may do what."""
@@ -340,6 +341,18 @@ def _check_ids(config: Config, cell: Cell) -> None:
             )
         if peer not in own:
             raise config.file.unknown_key(("peers", peer), own)
+
+
+def _check_apart(config: Config, others: Container[str], agents: Iterable[str]) -> None:
+    """Raise ConfigError where a voltage agent would be called like another peer."""
+    for agent in agents:
+        if agent in others:
+            raise config.file.wrong(
+                ("control", "method"),
+                f'two peers would be called "{agent}"',
+                "a voltage agent is called volt and its bus or transformer, joined by a dot",
+                "rename the microgrid in [[zones.microgrids]]",
+            )
 
 
 def _neighbours(settings: Mapping[str, Struct]) -> dict[str, tuple[str, ...]]:

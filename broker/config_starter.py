@@ -25,6 +25,7 @@ _RISE_EUR_PER_KWH = 0.01
 _SHOWN = {
     "[trading]": ("method", "tolerance"),
     "[wholesale]": ("retail_eur_per_kwh", "feed_in_eur_per_kwh"),
+    "[control]": ("method",),
     "[prosumer.ev]": ("flexible_share", "price_eur_per_kwh"),
 }
 _HEAD = """\

@@ -55,10 +55,21 @@ def voltage_plan(config: Config, cell: Cell, grid: str) -> VoltagePlan:
     config : says how voltages are kept
     cell : of the grid
     grid : id of the grid service
+
+    Raises
+    ------
+    ConfigError : the cell has three phases.
     """
     terms = config.table(CONTROL, "")
     if terms.method is ControlMethod.NONE:
         return VoltagePlan(agents={}, access={}, controlled=(), terms=terms)
+    if cell.phases != 1:
+        raise config.file.wrong(
+            ("control", "method"),
+            f'voltage agents cannot control "{cell.name}"',
+            "it has three phases, and they know balanced cells",
+            '[control] method = "none"',
+        )
     paths = path_lists(cell)
     places = dict(_places(config, cell, paths, terms))
     low_pu, high_pu = _limits(cell, terms)

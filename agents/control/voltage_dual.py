@@ -159,7 +159,7 @@ class VoltageDual:
         if epoch != self._epoch:
             self._epoch, self._again = epoch, 0
             actions += self._look_for_stall()
-        if self._stamped < epoch and not rhythm.is_guarded(now_s) and self._station.sees:
+        if self._stamped < epoch and not rhythm.is_guarded(now_s) and self._can_speak():
             self._state()
         actions += self._compute(now_s)
         actions += self._follow(now_s)
@@ -171,6 +171,10 @@ class VoltageDual:
         quiet = self._attendance.quiet(self._epoch)
         length = (len(self._number) + 7) // 8
         return VoltageGossip(parcel, entries, max(self._epoch, 0), quiet.to_bytes(length, "little"))
+
+    def _can_speak(self) -> bool:
+        """Return whether a statement would be true: something is seen, and prices are known."""
+        return self._station.sees and (not self._prices.epoch or self._knows_prices())
 
     def _state(self) -> None:
         """Say what one sees, or that there is nothing to say."""
@@ -267,7 +271,8 @@ class VoltageDual:
         self._prices = newest
         self._lonely, self._own = {}, None
         actions = self._follow(now_s)
-        if self._stamped == self._epoch and _priced_for(newest) <= self._epoch:
+        again = self._stamped == self._epoch and _priced_for(newest) <= self._epoch
+        if again and self._can_speak():
             self._again += 1
             self._state()
         moved_kw, moved_kvar = self._station.moved
@@ -276,13 +281,17 @@ class VoltageDual:
         )
         return [*actions, Record(fact)]
 
+    def _knows_prices(self) -> bool:
+        """Return whether prices are known, and the places of all limits that they are for."""
+        heard = bool(self._prices.epoch or self._lonely)
+        return heard and all(price.member in self._tracks for price in self.prices)
+
     def _own_price(self) -> tuple[float, float]:
         return price_at(self._track, self.prices, self._tracks)
 
     def _follow(self, now_s: float) -> list[Action]:
-        known = self._prices.epoch or self._lonely
-        if not self.settings.place.devices or not known:
-            # Who has just come back knows no prices yet; its last correction may still be good.
+        if not self.settings.place.devices or not self._knows_prices():
+            # Who has just come back must not undo its last correction: it may still be good.
             return []
         return self._station.follow(*self._own_price(), now_s)
 

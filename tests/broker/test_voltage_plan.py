@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from peercell.agents.control.voltage_dual import VoltageDual
 from peercell.agents.control.voltage_gradient import VoltageGradient
@@ -17,6 +18,8 @@ from peercell.broker.config import load_grid, read_config
 from peercell.broker.live_plan import peer_specs
 from peercell.broker.loop import LinkFaults, Loop
 from peercell.broker.roles import build
+from peercell.broker.toml_file import ConfigError
+from peercell.broker.voltage_plan import voltage_plan
 
 TEXT = """
 name = "noon"
@@ -140,3 +143,14 @@ def test_the_gradient_method_is_another_role(tmp_path: Path) -> None:
     noon = Noon(planned(tmp_path, "gradient"))
     noon.loop.run(0.5)
     assert isinstance(noon.loop.role("volt.1"), VoltageGradient)
+
+
+def test_cells_of_three_phases_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cell.toml"
+    path.write_text(
+        'name = "x"\ngrid = "eu-lv"\n[clock]\nstart = 2000-01-01T00:00:00\n'
+        '[control]\nmethod = "dual"\n'
+    )
+    config = read_config(path)
+    with pytest.raises(ConfigError, match="voltage agents cannot control"):
+        voltage_plan(config, load_grid(config).cell, "grid")
