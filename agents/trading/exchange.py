@@ -21,10 +21,13 @@ from peercell.agents.trading.messages import CurveQuote
 from peercell.agents.trading.response import Responder
 from peercell.agents.trading.settings import MarketCell, Method, TraderSettings
 
-# A line that moved less is not told again before the heartbeat: a level by this much of VOLL, a
-# slope by this share. Looking at levels alone leaves gaps for good: slopes go on improving.
-LEVEL_CHANGE = 1e-13
+# A line that moved less is not told again before the heartbeat: a level by this share of VOLL times
+# the tolerance, a slope by this share. Looking at levels alone leaves gaps for good: slopes go on
+# improving.
+LEVEL_CHANGE = 3e-2
 SLOPE_CHANGE = 1e-3
+# Looks after which a neighbour that is silent is not waited for before learning from moves.
+LEARN_LOOKS = 20
 # EUR/kWh; levels are hypothetical prices, kept within what a message may carry.
 LEVEL_MAX = 1e9
 
@@ -126,12 +129,11 @@ class CellBook:
         lines = CellLines(said[0], said[1], said[2])
         return ClearingCurve(self._among, present.index(self.own), lines)
 
-    def changed(self, quote: CurveQuote, voll_eur_per_kwh: float) -> bool:
-        """Tell whether a new quote differs enough from the last one to be worth a message."""
+    def changed(self, quote: CurveQuote, small: float) -> bool:
+        """Tell whether a new quote is worth a message: more than a small price in EUR/kWh apart."""
         old = self.sent
         if old is None or old.epoch != quote.epoch:
             return True
-        small = LEVEL_CHANGE * voll_eur_per_kwh
         return (
             _moved(old.price_eur_per_kwh, quote.price_eur_per_kwh, small)
             or _moved(old.level_eur_per_kwh, quote.level_eur_per_kwh, small)
@@ -162,6 +164,7 @@ class CurveExchange:
     ) -> None:
         self.settings = settings
         self.session = session
+        self._small = LEVEL_CHANGE * settings.tolerance * settings.voll_eur_per_kwh
         self.plain = settings.method is Method.RELAX
         books = [CellBook(settings.name, cell) for cell in settings.cells]
         # Responders take curves with known bends first.
@@ -170,6 +173,8 @@ class CurveExchange:
         self.periods = [Responder(supply) for supply in supplies]
         self.prices = tuple(period.price for period in self.periods)
         self.heard: dict[str, tuple[float, ...]] = {}
+        self._awaited: set[tuple[str, str]] = set()
+        self._learnt_look = 0
         self._news = True
         self._looks = 0
         self._seq = 0
@@ -184,6 +189,7 @@ class CurveExchange:
         old = book.quotes.get(sender)
         if old is None or (message.session, message.seq) > (old.session, old.seq):
             book.quotes[sender] = message
+            self._awaited.discard((book.name, sender))
             self.heard[sender] = message.price_eur_per_kwh
             self._news = True
         return []
@@ -215,8 +221,12 @@ class CurveExchange:
         self._looks += 1
         news, self._news = self._news, False
         if news:
+            learn = not self._awaited or self._looks - self._learnt_look >= LEARN_LOOKS
+            if learn:
+                self._learnt_look = self._looks
+                self._awaited = {(book.name, peer) for book in self.books for peer in book.quotes}
             for t, period in enumerate(self.periods):
-                self._respond(t, period)
+                self._respond(t, period, learn=learn)
             self.prices = tuple(period.price for period in self.periods)
         sends = []
         for k, book in enumerate(self.books):
@@ -224,13 +234,13 @@ class CurveExchange:
             if not (news or silent or book.sent is None or book.sent.epoch != epoch):
                 continue
             quote = self._quote(book, k, epoch)
-            if silent or book.changed(quote, self.settings.voll_eur_per_kwh):
+            if silent or book.changed(quote, self._small):
                 self._seq += 1
                 book.sent, book.sent_look = quote, self._looks
                 sends += [Send(peer, quote) for peer in book.peers]
         return sends
 
-    def _respond(self, t: int, period: Responder) -> None:
+    def _respond(self, t: int, period: Responder, *, learn: bool) -> None:
         if self.plain:
             period.relax(
                 [book.curve_to(peer, t, plain=True) for book in self.books for peer in book.peers],
@@ -240,6 +250,7 @@ class CurveExchange:
         period.respond(
             [book.curve_to(book.peers[0], t, plain=False) for book in self.books if book.bilateral],
             [book.clearing(t) for book in self.books if not book.bilateral],
+            learn=learn,
         )
 
     def _quote(self, book: CellBook, k: int, epoch: int) -> CurveQuote:

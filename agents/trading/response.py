@@ -131,6 +131,7 @@ class Responder:
         self._chord_min = CHORD_MIN * supply.voll_eur_per_kwh
         self._caution = 1.0
         self._damping = 1.0
+        self._drift = 0.0
         self._last_move = 0.0
         self._turns = 0
 
@@ -138,12 +139,24 @@ class Responder:
         """Change load and blocks and keep everything that was learnt."""
         self.supply = supply
 
-    def respond(self, exact: Sequence[BilateralCurve], bent: Sequence[ClearingCurve]) -> None:
-        """Set the price and what is told to each cell: lines (level, slope), exact ones first."""
+    def respond(
+        self,
+        exact: Sequence[BilateralCurve],
+        bent: Sequence[ClearingCurve],
+        *,
+        learn: bool = True,
+    ) -> None:
+        """Set the price and what is told to each cell: lines (level, slope), exact ones first.
+
+        `learn` says that all neighbours have spoken since it was last true.
+        """
         before = self.price
         self.price = clearing_price(self.supply, exact, bent, before)
         cells: list[ImportCurve] = [*exact, *bent]
-        self._adapt(self.price - before, len(cells))
+        self._drift += self.price - before
+        if learn:
+            self._adapt(self._drift, len(cells))
+            self._drift = 0.0
         chord = max(abs(self.price - before), self._chord_min)
         low, high = self.price - chord, self.price + chord
         imports = [cell.at(self.price) for cell in cells]
@@ -185,7 +198,12 @@ class Responder:
         return energy / (high - low)
 
     def _adapt(self, move: float, cell_count: int) -> None:
-        """Learn from whether the price turned or went on."""
+        """Learn from whether the price turned or went on.
+
+        Moves are judged between two times at which everyone has been heard. Judged one by one they
+        turn at random when news comes in late and one at a time, caution never builds up, and a
+        group without own elasticity has been seen to drift for thousands of rounds.
+        """
         if move * self._last_move < 0.0:
             self._caution = min(1.0, self._caution * CAUTION_RISE)
             self._turns += 1

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from peercell.agents.protocol import Action, Event, Role, Send
 from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.certificate import position
-from peercell.agents.trading.links import links_by_peer
+from peercell.agents.trading.links import Link, links_by_peer
 from peercell.agents.trading.messages import Confirmation, TraderSettled
 from peercell.agents.trading.settings import TraderSettings
 from peercell.agents.trading.trader import MicrogridTrader, Phase
@@ -31,13 +31,21 @@ class Play:
 
     def __post_init__(self) -> None:
         self.loop = Loop(self.settings.faults, self.settings.seed)
+        voll = self.market.voll_eur_per_kwh
+        self.supplies = {name: (Supply(o, voll),) for name, o in self.market.offers.items()}
+        links: dict[str, list[Link]] = {name: [] for name in self.market.offers}
+        for link in self.market.links:
+            links[link.seller].append(link)
+            links[link.buyer].append(link)
+        self.links = {name: links_by_peer(name, found) for name, found in links.items()}
+        self.told = trader_settings(self.market, self.settings)
         self.roles: dict[str, MicrogridTrader] = {}
         for name in self.market.offers:
             self.start(name, 0.0)
 
     def settings_of(self, name: str) -> TraderSettings:
         """Return what a trader of this play is told."""
-        told = trader_settings(self.market, self.settings)[name]
+        told = self.told[name]
         return replace(told, roster=(*told.roster, ENDLESS)) if self.endless else told
 
     def start(self, name: str, at_s: float) -> None:
@@ -69,13 +77,8 @@ class Play:
         """The relative gap that a certificate of this moment would show."""
         frozen = {name: (price,) for name, price in self.prices.items()}
         plans = [
-            position(
-                (Supply(offer, self.market.voll_eur_per_kwh),),
-                links_by_peer(name, self.market.links),
-                frozen[name],
-                frozen,
-            )
-            for name, offer in self.market.offers.items()
+            position(self.supplies[name], self.links[name], frozen[name], frozen)
+            for name in self.market.offers
         ]
         return sum(plan.gap_eur for plan in plans) / sum(plan.cost_eur for plan in plans)
 
