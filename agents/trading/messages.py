@@ -110,7 +110,11 @@ TradingMessage = Hello | CurveQuote | EnergyBid | FrozenPrice | Tally | Confirma
 
 
 class OfferChange(Message, frozen=True):
-    """Command: load or blocks have changed; a new epoch begins, the next one if none is named."""
+    """Command: load or blocks have changed; a new epoch begins, the next one if none is named.
+
+    An epoch that has begun already is not opened again, since prices may have been frozen in it;
+    the answer names the epoch that is open.
+    """
 
     offers: Annotated[tuple[Offer, ...], Meta(min_length=1, max_length=PERIODS_MAX)]
     epoch: Counter | None = None

@@ -138,10 +138,13 @@ class MicrogridTrader:
         """Change the offer and open a new epoch; other commands are not ours."""
         if not isinstance(event.request, OfferChange):
             return []
-        self._supplies = self._supply(event.request.offers)
-        self._pricing.offer(self._supplies)
         named = event.request.epoch
-        opened = self._open(self.epoch + 1 if named is None else named)
+        epoch = self.epoch + 1 if named is None else named
+        opened: list[Action] = []
+        if epoch > self.epoch:
+            self._supplies = self._supply(event.request.offers)
+            self._pricing.offer(self._supplies)
+            opened = self._open(epoch)
         return [*opened, Reply(event.request_id, EpochOpened(self.epoch))]
 
     def _open(self, epoch: int) -> list[Action]:

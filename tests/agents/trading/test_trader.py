@@ -10,6 +10,7 @@ from peercell.agents.protocol import (
     Event,
     PeerDown,
     Received,
+    Reply,
     Send,
     SetTimer,
     Started,
@@ -170,6 +171,32 @@ def test_a_changed_load_opens_an_epoch_for_everyone() -> None:
     for name, fact in said.items():
         assert fact.certified
         assert fact.price_eur_per_kwh[0] == pytest.approx(fresh.prices[name], abs=1e-4)
+
+
+def test_an_epoch_may_be_named_but_not_opened_twice() -> None:
+    trader = started()
+    dearer = (Offer(4.0, (Block(20.0, 2.0),)),)
+    assert Reply(1, EpochOpened(7)) in trader.step(Commanded(1, OfferChange(dearer, 7)), 1.0)
+    again = OfferChange((Offer(9.0),), 7)
+    assert trader.step(Commanded(2, again), 2.0) == [Reply(2, EpochOpened(7))]
+    trader.step(Received("b", Hello(7, 7)), 2.5)
+    trader.step(TimerFired("round"), 3.0)
+    assert trader.prices_eur_per_kwh == (28.0,)
+
+
+def test_who_goes_down_after_an_epoch_is_not_waited_for_in_the_next() -> None:
+    market, _ = reference("line4")
+    play = Play(market)
+    play.settle()
+    now_s = play.loop.now_s
+    play.loop.crash("d", now_s)
+    del play.roles["d"]
+    for name in play.roles:
+        play.loop.give(name, PeerDown("d", 0), now_s + 1.0)
+    play.loop.give("a", Commanded(1, OfferChange((market.offers["a"],))), now_s + 2.0)
+    play.run(3)
+    said = play.settle()
+    assert all(fact.certified and fact.epoch == 1 for fact in said.values())
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 6])
