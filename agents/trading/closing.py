@@ -23,6 +23,8 @@ GATE_ATTEMPT = 2**40
 ASK_ROUNDS = 2
 # Rounds for which the market must look quiet before a price is frozen.
 QUIET_ROUNDS = 2
+# Rounds after which an unchanged tally is told again.
+REPEAT_ROUNDS = 5
 # Gossip peers told in one round.
 FANOUT = 2
 # Share of the tolerance kept back for rounding in the sums of grants.
@@ -226,7 +228,7 @@ class Closing:
             self._next_peer += 1
             tally = self._tally(peer)
             told, age = self._told.get(peer, (None, 0))
-            late = self.decided is None and self._age - age >= self.settings.heartbeat_rounds
+            late = self.decided is None and self._age - age >= REPEAT_ROUNDS
             if told != tally or late:
                 self._told[peer] = (tally, self._age)
                 sends.append(Send(peer, tally))

@@ -26,6 +26,9 @@ from peercell.agents.trading.settings import MarketCell, Method, TraderSettings
 # improving.
 LEVEL_CHANGE = 3e-2
 SLOPE_CHANGE = 1e-3
+# Looks of silence before a quote is told again; each further silence is twice as long, up to the
+# heartbeat. What is lost is soon made good, and a market at rest is quiet.
+REPEAT_LOOKS = 2
 # Looks after which a neighbour that is silent is not waited for before learning from moves.
 LEARN_LOOKS = 20
 # EUR/kWh; levels are hypothetical prices, kept within what a message may carry.
@@ -79,6 +82,7 @@ class CellBook:
         self.quotes: dict[str, CurveQuote] = {}
         self.sent: CurveQuote | None = None
         self.sent_look = 0
+        self.silence = REPEAT_LOOKS
         self._table = cell_table(cell.members, cell.links)
         self._present: tuple[int, ...] = ()
         self._among = self._table
@@ -230,11 +234,14 @@ class CurveExchange:
             self.prices = tuple(period.price for period in self.periods)
         sends = []
         for k, book in enumerate(self.books):
-            silent = self._looks - book.sent_look >= self.settings.heartbeat_rounds
+            silent = self._looks - book.sent_look >= book.silence
             if not (news or silent or book.sent is None or book.sent.epoch != epoch):
                 continue
             quote = self._quote(book, k, epoch)
-            if silent or book.changed(quote, self._small):
+            changed = book.changed(quote, self._small)
+            if silent or changed:
+                doubled = min(2 * book.silence, self.settings.heartbeat_rounds)
+                book.silence = REPEAT_LOOKS if changed else doubled
                 self._seq += 1
                 book.sent, book.sent_look = quote, self._looks
                 sends += [Send(peer, quote) for peer in book.peers]

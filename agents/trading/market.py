@@ -183,8 +183,8 @@ class MarketTrader:
         self._decided_before = False
         self._rejoined = first and self._started_s > self.settings.calendar.due_s(interval)
         # Epochs follow the calendar, so a trader that was away opens the same one as the others.
-        self._trader.epoch = interval
-        actions = self._trader.step(Commanded(0, OfferChange(total(self._members))), now_s)
+        change = OfferChange(total(self._members), interval + 1)
+        actions = self._trader.step(Commanded(0, change), now_s)
         if first:
             actions += self._trader.step(Started(), now_s)
         gate_s = max(self.settings.calendar.closure_s(interval) - now_s, 0.0)

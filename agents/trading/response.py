@@ -107,8 +107,11 @@ STEEPEST = 100.0
 # Narrowest chord in units of VOLL.
 CHORD_MIN = 1e-8
 CAUTION_FALL, CAUTION_RISE = 0.9, 2.0
-DAMPING_FALL, DAMPING_RISE, DAMPING_MIN = 0.7, 1.1, 0.05
-TURNS_MAX = 4
+# Half of the old line is enough to end cycles; less new than that only makes trees slow.
+DAMPING_FALL, DAMPING_RISE, DAMPING_MIN = 0.8, 1.2, 0.5
+# The share of moves that turned is averaged with this weight of the newest. Chance turns half of
+# them; a trader that turns more often than this is in a cycle, or pulls against one.
+TURN_WEIGHT, TURNS_MOST = 0.25, 0.55
 
 ImportCurve = BilateralCurve | ClearingCurve
 
@@ -132,8 +135,9 @@ class Responder:
         self._caution = 1.0
         self._damping = 1.0
         self._drift = 0.0
+        self._last_drift = 0.0
         self._last_move = 0.0
-        self._turns = 0
+        self._turns = 0.0
 
     def offer(self, supply: Supply) -> None:
         """Change load and blocks and keep everything that was learnt."""
@@ -153,9 +157,10 @@ class Responder:
         before = self.price
         self.price = clearing_price(self.supply, exact, bent, before)
         cells: list[ImportCurve] = [*exact, *bent]
+        self._calm_down(self.price - before)
         self._drift += self.price - before
         if learn:
-            self._adapt(self._drift, len(cells))
+            self._grow_cautious(self._drift, len(cells))
             self._drift = 0.0
         chord = max(abs(self.price - before), self._chord_min)
         low, high = self.price - chord, self.price + chord
@@ -197,22 +202,30 @@ class Responder:
             energy += max(supply.up_to(0.0) + imported - supply.load_kwh, 0.0)
         return energy / (high - low)
 
-    def _adapt(self, move: float, cell_count: int) -> None:
-        """Learn from whether the price turned or went on.
+    def _grow_cautious(self, drift: float, cell_count: int) -> None:
+        """Learn how much elasticity to share out from whether the price turned or went on.
 
-        Moves are judged between two times at which everyone has been heard. Judged one by one they
-        turn at random when news comes in late and one at a time, caution never builds up, and a
-        group without own elasticity has been seen to drift for thousands of rounds.
+        Drifts are judged between two times at which everyone has been heard. Single moves turn at
+        random when news comes in late and one at a time; caution would never build up, and a group
+        without own elasticity has been seen to drift for thousands of rounds.
         """
-        if move * self._last_move < 0.0:
+        if drift * self._last_drift < 0.0:
             self._caution = min(1.0, self._caution * CAUTION_RISE)
-            self._turns += 1
-        elif move * self._last_move > 0.0:
+        elif drift * self._last_drift > 0.0:
             self._caution = max(self._caution * CAUTION_FALL, 1.0 / max(cell_count - 1, 1))
-            self._damping = min(1.0, self._damping * DAMPING_RISE)
-            self._turns = 0
-        if self._turns == TURNS_MAX:
-            self._damping = max(self._damping * DAMPING_FALL, DAMPING_MIN)
-            self._turns = 0
-        if move != 0.0:
-            self._last_move = move
+        if drift != 0.0:
+            self._last_drift = drift
+
+    def _calm_down(self, move: float) -> None:
+        """Average more while the price keeps turning: single moves count, so cycles end.
+
+        A group at its limits whose prices chase each other in a circle would else never grow
+        cautious, and its common price would creep for hundreds of rounds.
+        """
+        if move == 0.0:
+            return
+        turned = 1.0 if move * self._last_move < 0.0 else 0.0
+        self._turns += TURN_WEIGHT * (turned - self._turns)
+        change = DAMPING_FALL if self._turns > TURNS_MOST else DAMPING_RISE
+        self._damping = min(max(self._damping * change, DAMPING_MIN), 1.0)
+        self._last_move = move

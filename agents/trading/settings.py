@@ -47,8 +47,8 @@ class TraderSettings(Struct, frozen=True, kw_only=True):
         poor choice when they form a line
     tolerance : relative gap at which the traders stop; smaller takes more rounds
     round_s : s between two looks at the market; larger saves messages and takes longer
-    heartbeat_rounds : rounds of silence after which the last quote is repeated; larger saves
-        messages and takes longer when messages get lost
+    heartbeat_rounds : longest silence: the last quote is repeated after 2 rounds, then after twice
+        as many, up to this; larger saves messages and takes longer when many get lost
     listen_rounds : rounds after which a starting trader stops waiting for absent neighbours
     gate_closure_s : s after the start of an epoch at which trading ends in any case
     step_eur_per_kwh2 : price step per kWh of imbalance; only `subgradient` has such a constant
@@ -63,7 +63,7 @@ class TraderSettings(Struct, frozen=True, kw_only=True):
     method: Method = Method.RCE
     tolerance: Fraction = 1e-6
     round_s: PositiveDurationS = 1.0
-    heartbeat_rounds: int = 5
+    heartbeat_rounds: int = 16
     listen_rounds: int = 30
     gate_closure_s: PositiveDurationS = 600.0
     step_eur_per_kwh2: Annotated[float, Meta(gt=0.0, le=1e6)] = 1e-3

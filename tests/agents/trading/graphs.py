@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
+from tests.agents.trading.markets import VOLL
 
 from peercell.agents.trading.blocks import Block, Offer
 from peercell.agents.trading.links import Link
 from peercell.broker.instance import Market, market_cells
-from tests.agents.trading.markets import VOLL
 
 Edges = list[tuple[int, int]]
 Graph = Callable[[int, np.random.Generator], Edges]
