@@ -6,13 +6,13 @@ are found. A round is one exchange between neighbours, as for the traders.
 
 from math import sqrt
 
+from bench.trading_rounds import Prices
+
 from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.curves import BilateralCurve
 from peercell.agents.trading.links import Link
 from peercell.agents.trading.response import Tangent, exact_price
 from peercell.broker.instance import Market
-
-Prices = dict[str, float]
 
 
 class Fista:

@@ -170,7 +170,9 @@ class Responder:
         if len(cells) > 1:
             rises = [(cell.at(high) - cell.at(low)) / (high - low) for cell in cells]
         total = sum(rises)
-        keep = 1.0 - self._damping
+        # In one cell of many a trader says its own cost, which nobody echoes: nothing to calm down.
+        alone = not exact and len(bent) == 1
+        keep = 0.0 if alone else 1.0 - self._damping
         lines = []
         for k, imported in enumerate(imports):
             rise = own + self._caution * max(total - rises[k], 0.0)

@@ -13,11 +13,12 @@ from tests.agents.trading.markets import (
     market_of,
     markets,
     numbers,
+    sloped_blocks,
     with_links,
     with_offer,
 )
 
-from peercell.agents.trading.blocks import Block, Offer, Supply
+from peercell.agents.trading.blocks import Block, Offer, Supply, concatenate
 from peercell.agents.trading.curves import BilateralCurve
 from peercell.agents.trading.links import Link, links_by_peer
 from peercell.agents.trading.response import exact_price
@@ -237,6 +238,18 @@ def test_17_any_cells_give_the_same_optimum(market: Market) -> None:
         assert after.cost_eur == pytest.approx(before.cost_eur, rel=1e-9)
         for name, price in before.prices.items():
             assert after.prices[name] == pytest.approx(price, abs=1e-4)
+
+
+@few
+@given(st.lists(st.builds(Offer, numbers(1, 10), sloped_blocks()), min_size=3, max_size=3))
+def test_18_a_store_without_cost_or_limit_evens_prices_out(offers: list[Offer]) -> None:
+    """Three hours that repeat; what is stored in one may be used in any other."""
+    hours = {f"hour{k}": offer for k, offer in enumerate(offers)}
+    store = tuple(Link(f"hour{k}", f"hour{(k + 1) % 3}", 0.0, 1e-3) for k in range(3))
+    result = trade_out(market_of(hours, store), SolveSettings(tolerance=1e-10))
+    assert result.converged
+    common = exact_price(Supply(concatenate(offers), VOLL), ())
+    assert list(result.prices.values()) == pytest.approx([common] * 3, abs=0.05)
 
 
 def test_4_at_the_end_nobody_pays_more_than_alone() -> None:
