@@ -72,23 +72,26 @@ def subgradient(step: float) -> SolveSettings:
     return SolveSettings(method=Method.SUBGRADIENT, step_eur_per_kwh2=step)
 
 
+# Graph, size, kind, most rounds, most quotes a trader.
+GOALS: list[tuple[Graph, int, str, int | None, float | None]] = [
+    (star, 1000, "quadratic", 30, None),
+    (star, 1000, "mixed", 30, None),
+    (tree, 1000, "quadratic", 30, 30.0),
+    (tree, 1000, "mixed", 30, 30.0),
+    (ring, 1000, "quadratic", 55, None),
+    (ring, 1000, "mixed", 55, None),
+    (mesh, 1000, "quadratic", 40, 150.0),
+    (mesh, 1000, "mixed", 100, None),
+    (mesh, 100, "quadratic", 40, None),
+    (mesh, 100, "mixed", 100, None),
+    (tree, 100, "mixed", None, None),
+    (ring, 100, "mixed", None, None),
+]
+
+
 def convergence(goals: Goals, quick: bool) -> Iterator[str]:
-    cases: list[tuple[Graph, int, str, int | None, float | None]] = [
-        (star, 1000, "quadratic", 30, None),
-        (star, 1000, "mixed", 30, None),
-        (tree, 1000, "quadratic", 30, 30.0),
-        (tree, 1000, "mixed", 30, 30.0),
-        (ring, 1000, "quadratic", 55, None),
-        (ring, 1000, "mixed", 55, None),
-        (mesh, 1000, "quadratic", 40, 150.0),
-        (mesh, 1000, "mixed", 100, None),
-        (mesh, 100, "quadratic", 40, None),
-        (mesh, 100, "mixed", 100, None),
-        (tree, 100, "mixed", None, None),
-        (ring, 100, "mixed", None, None),
-    ]
     rows = []
-    for graph, size, kind, rounds_goal, message_goal in cases:
+    for graph, size, kind, rounds_goal, message_goal in GOALS:
         if quick and size > 100:
             continue
         name = f"{graph.__name__} {size} {kind}"
