@@ -11,6 +11,7 @@ cases, one seed and no day: a smoke test, not a measurement.
 """
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -282,7 +283,7 @@ def draw(study: Study) -> None:
 
 HEAD = f"""# Voltages in limits, by gossip alone
 
-Made by `{COMMAND}`.
+Made by `{COMMAND}` at commit COMMIT.
 A tick is a second on a virtual clock, so the numbers are the same on any machine. Two seeds, one of
 rural2 and rural3; where one number stands it is the worst. The
 [cases](../../tests/reference/control/README.md) are stress tests; their format is in
@@ -297,6 +298,8 @@ those that live.
 PICTURES = """![voltages over ticks, and ticks to the limits](../images/control-ticks.svg)
 
 ![voltages along rural3 before and after](../images/control-rural3-ov.svg)
+
+![voltages along the 33-bus feeder before and after](../images/control-case33-uv.svg)
 """
 CHEAP = """## Cost beside the optimum
 
@@ -318,13 +321,19 @@ ENERGY = "![curtailed power over the day](../images/control-energy.svg)\n"
 MODEL = """## Agents that are wrong about the network
 
 Ticks, and % above the optimum: every resistance and reactance that the agents know is multiplied,
-those of the network stay. An error slows, it does not break.
+those of the network stay. What still swings about a limit after 1,000 ticks says so.
 """
+
+
+def commit() -> str:
+    """Return the short name of the commit that is measured."""
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def page(study: Study, goals: Goals, *, quick: bool) -> Iterator[str]:
     """Yield the page, line by line."""
-    yield HEAD
+    yield HEAD.replace("COMMIT", commit())
     yield from soon(study, goals)
     if not quick:
         yield PICTURES
