@@ -135,16 +135,21 @@ class PowerFlow:
         with np.errstate(all="ignore"):
             for iteration in range(2, ITERATIONS_MAX + 1, 2):
                 mirror, new = self._round((power, opposite), dependence, voltage, current)
-                change = np.subtract(new, voltage)
+                change = new - voltage
                 step = sqrt(np.vdot(change, change).real)
                 if previous:
                     rate = step / previous
-                # Banach: with this contraction, the error is at most step rate / (1 - rate).
-                if step * rate <= ERROR_PU_MAX * (1.0 - rate) or step == 0.0:
-                    swing = np.subtract(new, mirror.conj())
+                # Banach: with this contraction, the error is at most step rate / (1 - rate), and
+                # sqrt(rate) of it after one more iteration.
+                bound = ERROR_PU_MAX * (1.0 - rate)
+                if step * rate * sqrt(rate) <= bound or step == 0.0:
+                    swing = new - mirror.conj()
                     if not np.vdot(swing, swing).real < _SWING_PU_MAX**2:
                         break
-                    return Flow(self.impedance.everywhere(new, current), iteration)
+                    more = int(step * rate > bound)
+                    if more:
+                        new = self._next(power, dependence, new, current)
+                    return Flow(self.impedance.everywhere(new, current), iteration + more)
                 if not step < np.inf:
                     break
                 previous, before = step, previous
@@ -177,6 +182,20 @@ class PowerFlow:
             opposite = np.conjugate(powers[0] + dependence.power(mirror))
         np.divide(opposite, mirror, injected)
         return mirror, self.impedance.at_active(current)
+
+    def _next(
+        self,
+        power: Complex,
+        dependence: VoltageDependence | None,
+        voltage: Complex,
+        current: Complex,
+    ) -> Complex:
+        """Return V after one iteration; `current` is its."""
+        injected = current[..., :-1]
+        total = power if dependence is None else power + dependence.power(voltage)
+        np.divide(total, voltage, injected)
+        np.conjugate(injected, injected)
+        return self.impedance.at_active(current)
 
     def solve_batch(self, power: Complex, dependence: VoltageDependence | None = None) -> BatchFlow:
         """Return the states for powers in kVA (steps, active); none depends on another.

@@ -199,7 +199,7 @@ def test_show_and_check_say_what_was_understood(run: Run, village: Path) -> None
     assert checked["summary"] == shown
     assert (checked["converged"], checked["warnings"]) == (True, [])
     text = run("grid", "check", "village").out
-    assert "power flow converges in 8 iterations, in at most 8 over 96 rows" in text
+    assert "power flow converges in 7 iterations, in at most 8 over 96 rows" in text
     assert text.endswith("nothing looks wrong\n")
 
 
