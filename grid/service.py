@@ -21,7 +21,7 @@ from peercell.agents.grid_messages import (
     StatsQuery,
     Subscription,
 )
-from peercell.agents.grid_parts import RefusalCode, View
+from peercell.agents.grid_parts import RefusalCode
 from peercell.agents.messages import Message
 from peercell.agents.protocol import (
     Action,
@@ -167,7 +167,12 @@ class GridService:
         queue, self._queue = self._queue, []
         self._waiting.clear()
         before = self._standing.rev
-        refused = self._write(queue)
+        writes = [
+            (number, caller, request)
+            for number, (caller, request) in enumerate(queue)
+            if isinstance(request, Write)
+        ]
+        refused = self._write(writes) if writes else {}
         actions: list[Action] = []
         for number, (caller, request) in enumerate(queue):
             try:
@@ -181,12 +186,11 @@ class GridService:
         counts.requests += len(queue)
         counts.turns += 1
         counts.turn_max = max(counts.turn_max, len(queue))
-        for number, (_, request) in enumerate(queue):
+        for number, _, request in writes:
             if isinstance(request, Corrections) and number not in refused:
                 self._firmware.hear(request.corrections, now_s)
         if self._standing.rev != before:
-            writes = sum(isinstance(request, Write) for _, request in queue)
-            actions.extend(self._tell(writes, len(refused)))
+            actions.extend(self._tell(len(writes), len(refused)))
         return actions
 
     def _tell(self, writes: int, refusals: int) -> list[Action]:
@@ -195,21 +199,13 @@ class GridService:
         changes = self._pushes(self._subscribers.changes(self._picture, stamp))
         return [*changes, Record(GridRevision(stamp, writes, refusals, self._picture.whole))]
 
-    def _write(self, queue: list[tuple[Caller, GridRequest]]) -> dict[int, RefusedError]:
+    def _write(self, writes: list[tuple[int, Caller, Write]]) -> dict[int, RefusedError]:
         """Apply the writes of a turn with one solution; return the refused ones by position."""
-        writes = [
-            (number, caller, request)
-            for number, (caller, request) in enumerate(queue)
-            if isinstance(request, Write)
-        ]
-        if not writes:
-            return {}
         refused = {}
         candidate = self._standing.copy()
         for number, caller, request in writes:
             try:
-                self._check_view(caller, request)
-                self._writer.write(candidate, caller, request)
+                self._apply(candidate, caller, request)
             except RefusedError as error:
                 refused[number] = error
         try:
@@ -219,10 +215,11 @@ class GridService:
         self._commit(candidate, picture)
         return refused
 
-    def _check_view(self, caller: Caller, request: Write) -> None:
-        """Refuse a write whose view cannot be shown before it changes anything."""
+    def _apply(self, standing: Standing, caller: Caller, request: Write) -> None:
+        """Apply a write; one whose view cannot be shown is refused before it changes anything."""
         if request.view is not None:
             self._reader.check(self._picture, caller, request.view)
+        self._writer.write(standing, caller, request)
 
     def _solve(self, candidate: Standing) -> Picture:
         """Return the state of a candidate, the known one where no power has changed."""
@@ -241,8 +238,7 @@ class GridService:
         for number, caller, request in writes:
             trial = good.copy()
             try:
-                self._check_view(caller, request)
-                self._writer.write(trial, caller, request)
+                self._apply(trial, caller, request)
                 if trial.is_new:
                     picture = self._plant.solve_change(good, trial)
             except RefusedError as error:
@@ -257,14 +253,18 @@ class GridService:
         old = self._standing
         if candidate.is_new:
             candidate.rev += 1
-            if candidate.arrangement != old.arrangement or candidate.topo != old.topo:
+            if (
+                candidate.arrangement is not old.arrangement
+                and candidate.arrangement != old.arrangement
+            ) or candidate.topo != old.topo:
                 candidate.topo += 1
             candidate.is_new = False
         self._standing, self._picture = candidate, picture
 
     def _answer(self, caller: Caller, request: GridRequest) -> GridReply:
         if isinstance(request, Write):
-            return self._report(request.seq, request.view)
+            reading = None if request.view is None else self._picture.reading(request.view)
+            return StateReport(request.seq, self._standing.stamp, reading)
         match request:
             case GridHello():
                 subscribed = self._subscribers.newest_seq(str(caller))
@@ -282,10 +282,6 @@ class GridService:
                 )
             case _:
                 return self._reader.read(self._standing, self._picture, caller, request)
-
-    def _report(self, seq: int, view: View | None) -> StateReport:
-        reading = None if view is None else self._picture.reading(view)
-        return StateReport(seq, self._standing.stamp, reading)
 
     def _subscribe(self, caller: Caller, request: Subscription) -> StateReport:
         if isinstance(caller, int):

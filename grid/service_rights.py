@@ -129,7 +129,7 @@ class Rights:
         }
         ends = [(branch.id, {branch.from_bus, branch.to_bus}) for branch in cell.branches]
         ends += [(unit.id, {unit.hv_bus, unit.lv_bus}) for unit in cell.transformers]
-        self._sights = {}
+        self._sights: dict[Caller, Sight] = {}
         for peer, access in settings.peers.items():
             inside = {bus for name in access.microgrids for bus in microgrids[name].buses}
             corrected = {asset for asset, by in self._controller.items() if by == peer}
@@ -147,7 +147,7 @@ class Rights:
 
     def sight(self, caller: Caller) -> Sight:
         """Return what a caller may see who does not see all."""
-        return self._sights.get(str(caller), _BLIND)
+        return self._sights.get(caller, _BLIND)
 
     def check_operator(self, caller: Caller, task: str) -> None:
         """Raise RefusedError when a caller may not operate the cell."""

@@ -123,20 +123,20 @@ class Standing:
         return Stamp(self.rev, self.topo, self.at)
 
 
-def thing_of(change: Change) -> tuple[Thing, str]:
-    """Return what a change is of; of two changes of it the newer holds."""
+def key_of(peer: str, change: Change) -> tuple[str, Thing, str]:
+    """Return who changes what: of two changes of one key the newer holds."""
     match change:
         case SetPoint():
-            return _ASSET, change.asset
+            return peer, _ASSET, change.asset
         case Correction():
-            return Thing.CORRECTION, change.asset
+            return peer, Thing.CORRECTION, change.asset
         case SwitchPosition():
-            return Thing.SWITCH, change.switch
+            return peer, Thing.SWITCH, change.switch
         case TapPosition():
-            return Thing.TAP, change.transformer
+            return peer, Thing.TAP, change.transformer
         case Outage():
-            return Thing.OUTAGE, change.branch
+            return peer, Thing.OUTAGE, change.branch
         case SourceState():
-            return Thing.SOURCE, change.source
+            return peer, Thing.SOURCE, change.source
         case _:
             assert_never(change)

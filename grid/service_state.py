@@ -1,6 +1,6 @@
 """How what stands becomes a solved state of the cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
@@ -88,8 +88,7 @@ class Plant:
         p_kw, q_kvar = standing.base
         standing.planned = p_kw.copy(), q_kvar.copy()
         standing.p_kw, standing.q_kvar = p_kw.copy(), q_kvar.copy()
-        for point in standing.set_points.values():
-            self._put(standing, point)
+        self._put(standing, standing.set_points.values())
         for asset in {**standing.corrections, **standing.primary}:
             self._combine(standing, asset)
 
@@ -102,31 +101,42 @@ class Plant:
         p_kw, q_kvar = power_at(self.cell, self._profiles, [row_at(self.cell, at)])
         return p_kw[0], q_kvar[0]
 
-    def place(self, standing: Standing, point: SetPoint) -> None:
-        """Give an asset a set-point, or leave it to its profile."""
-        known = standing.set_points.get(point.asset)
-        if point == known:
-            return
-        if point.p_kw is not None or point.q_kvar is not None:
-            standing.set_points[point.asset] = point
-        elif known is not None:
-            del standing.set_points[point.asset]
-        else:
-            return
-        standing.is_new = True
-        self._put(standing, point)
+    def place(self, standing: Standing, points: Iterable[SetPoint]) -> None:
+        """Give assets set-points, or leave them to their profiles."""
+        known, moved = standing.set_points, []
+        for point in points:
+            old = known.get(point.asset)
+            if point == old:
+                continue
+            if point.p_kw is not None or point.q_kvar is not None:
+                known[point.asset] = point
+            elif old is not None:
+                del known[point.asset]
+            else:
+                continue
+            moved.append(point)
+        if moved:
+            standing.is_new = True
+            self._put(standing, moved)
 
-    def _put(self, standing: Standing, point: SetPoint) -> None:
-        number, p_kw, q_kvar = self.position[point.asset], point.p_kw, point.q_kvar
-        if p_kw is None:
-            p_kw = standing.base[0][number]
-        if q_kvar is None:
-            q_kvar = standing.base[1][number]
-        standing.planned[0][number], standing.planned[1][number] = p_kw, q_kvar
-        if point.asset in self.devices:
-            self._combine(standing, point.asset)
-        else:
-            standing.p_kw[number], standing.q_kvar[number] = p_kw, q_kvar
+    def _put(self, standing: Standing, points: Iterable[SetPoint]) -> None:
+        """Plan what set-points say, and inject it where nobody corrects it."""
+        position, devices = self.position, self.devices
+        base_kw, base_kvar = standing.base
+        planned_kw, planned_kvar = standing.planned
+        injected_kw, injected_kvar = standing.p_kw, standing.q_kvar
+        for point in points:
+            asset, p_kw, q_kvar = point.asset, point.p_kw, point.q_kvar
+            number = position[asset]
+            if p_kw is None:
+                p_kw = base_kw[number]
+            if q_kvar is None:
+                q_kvar = base_kvar[number]
+            planned_kw[number], planned_kvar[number] = p_kw, q_kvar
+            if asset in devices:
+                self._combine(standing, asset)
+            else:
+                injected_kw[number], injected_kvar[number] = p_kw, q_kvar
 
     def correct(self, standing: Standing, wanted: Correction) -> None:
         """Let an asset leave its plan as its controller wants."""

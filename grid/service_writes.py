@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from math import hypot
+from math import hypot, inf
 from typing import TypeVar, assert_never
 
 from peercell.agents.grid_messages import (
@@ -34,7 +34,7 @@ from peercell.grid.service_standing import (
     Change,
     Rearrangement,
     Standing,
-    thing_of,
+    key_of,
 )
 from peercell.grid.service_state import Plant
 
@@ -62,6 +62,12 @@ class Writer:
         self._plant, self._rights = plant, rights
         self._points = settings.soft_open_points
         self._rating = [asset.rating_kva for asset in plant.assets]
+        # What each peer's own assets carry at most: one look-up says whose and how much.
+        self._own_kva: dict[Caller, dict[str, float]] = {}
+        for asset, peer in rights.owner_of.items():
+            rating = self._rating[plant.position[asset]]
+            most_kva = inf if rating is None else rating * _ROUNDING
+            self._own_kva.setdefault(peer, {})[asset] = most_kva
         self._buses = {bus.id for bus in cell.buses}
         self._closed = {switch.id: switch.closed for switch in cell.switches}
         self._taps = {unit.id: unit for unit in cell.transformers}
@@ -79,16 +85,15 @@ class Writer:
         match request:
             case SetPoints():
                 self._check_own(caller, request.set_points)
-                for point in self._newer(standing, caller, request.seq, request.set_points):
-                    self._plant.place(standing, point)
+                newer = self._newer(standing, caller, request.seq, request.set_points)
+                self._plant.place(standing, newer)
             case Corrections():
                 self._check_controlled(caller, request.corrections)
                 for wanted in self._newer(standing, caller, request.seq, request.corrections):
                     self._plant.correct(standing, wanted)
             case SoftOpenPointOrder():
                 sides = self._sides(caller, request)
-                for point in self._newer(standing, caller, request.seq, sides):
-                    self._plant.place(standing, point)
+                self._plant.place(standing, self._newer(standing, caller, request.seq, sides))
             case SwitchingOrder() | TimeOrder() | RestoreOrder():
                 self._operate(standing, caller, request)
             case _:
@@ -124,8 +129,7 @@ class Writer:
         points = tuple(set_points)
         self._check_points(points)
         changes = self._rearrangements(standing, switching, can_be_empty=True)
-        for point in points:
-            self._plant.place(standing, point)
+        self._plant.place(standing, points)
         for change in changes:
             self._rearrange(standing, change)
 
@@ -134,12 +138,18 @@ class Writer:
             raise RefusedError(
                 RefusalCode.BAD_REQUEST, "there is no set-point to set", "the list is empty"
             )
-        self._check_points(points)
-        owner_of = self._rights.owner_of
+        own_kva = self._own_kva.get(caller, {})
         for point in points:
-            if owner_of.get(point.asset) != caller:
-                self._rights.check_owner(caller, point.asset)
-                self._rights.check_single(point.asset)
+            if hypot(point.p_kw or 0.0, point.q_kvar or 0.0) > own_kva.get(point.asset, -1.0):
+                break
+        else:
+            if len(points) == 1 or len({point.asset for point in points}) == len(points):
+                return
+        # Something is wrong, and this says what.
+        self._check_points(points)
+        for point in points:
+            self._rights.check_owner(caller, point.asset)
+            self._rights.check_single(point.asset)
 
     def _check_controlled(self, caller: Caller, corrections: tuple[Correction, ...]) -> None:
         if not corrections or len({c.asset for c in corrections}) < len(corrections):
@@ -207,7 +217,7 @@ class Writer:
             *switching.outages,
             *switching.sources,
         )
-        if len({thing_of(change) for change in changes}) < len(changes) or not (
+        if len({key_of("", change) for change in changes}) < len(changes) or not (
             changes or can_be_empty
         ):
             raise RefusedError(
@@ -279,7 +289,7 @@ class Writer:
         peer = "" if isinstance(caller, int) else caller
         newest, stale, fresh = standing.newest, None, []
         for change in changes:
-            key = (peer, *thing_of(change))
+            key = key_of(peer, change)
             last = newest.get(key, -1)
             if seq > last:
                 fresh.append(change)
@@ -358,8 +368,7 @@ class Writer:
         for entry in snapshot.newest:
             restored.newest[entry.peer, entry.thing, entry.name] = entry.seq
         changes = self._rearrangements(restored, snapshot.switching, can_be_empty=True)
-        for point in snapshot.set_points:
-            plant.place(restored, point)
+        plant.place(restored, snapshot.set_points)
         for wanted in snapshot.corrections:
             plant.correct(restored, wanted)
         for shift in snapshot.primary:
