@@ -13,7 +13,7 @@ from msgspec import structs
 from tests.broker.conftest import Run
 from tests.broker.village import make_profiles, make_village
 
-from peercell.broker import plot
+from peercell.broker import plot_style
 from peercell.broker.cells import save_cell
 from peercell.grid.cellfile import Profiles, encode_profiles
 
@@ -194,7 +194,7 @@ def test_a_mistake_is_told_in_three_lines(run: Run, village: Path, mistake: Mist
 def test_a_missing_extra_says_how_to_get_it(
     run: Run, village: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plot, "import_module", _nothing_installed)
+    monkeypatch.setattr(plot_style, "import_module", _nothing_installed)
     result = run(*SOLVE.split(), "--plot", "noon.svg")
     assert (result.code, result.out) == (3, "")
     assert result.err.splitlines() == [
