@@ -49,6 +49,8 @@ from peercell.grid.service_state import Plant
 from peercell.grid.service_subscribers import Subscribers
 from peercell.grid.service_writes import Write, Writer
 
+# s; longest wait for requests that are likely to come.
+WINDOW_S = 0.001
 _FLUSH, _REFRESH, _PRIMARY = "flush", "refresh", "primary"
 _REQUESTS: frozenset[type] = frozenset(get_args(GridRequest))
 
@@ -96,6 +98,8 @@ class GridService:
         self._waiting: dict[Caller, int] = {}
         self._subscribers = Subscribers()
         self._counts = _Counts()
+        # Requests of the last turn: as many are likely to come together again.
+        self._expected = 1
 
     def step(self, event: Event, now_s: float) -> list[Action]:
         """See `Role.step`."""
@@ -150,8 +154,18 @@ class GridService:
             return [self._refuse(caller, request.seq, _busy(waiting))]
         self._waiting[caller] = waiting + 1
         self._queue.append((caller, request))
-        # The host fires this at the end of the turn, when all that has arrived is in the queue.
-        return [SetTimer(_FLUSH, 0.0)] if len(self._queue) == 1 else []
+        return self._schedule_flush(len(self._queue))
+
+    def _schedule_flush(self, count: int) -> list[Action]:
+        """Return when to answer, now that so many requests wait.
+
+        That is at the end of the host's turn, when all that has arrived is in the queue, once there
+        are as many as last time: peers that act in step share a solution, and who asks alone never
+        waits. Those who have stopped asking are waited for once, for a moment.
+        """
+        if count == self._expected:
+            return [SetTimer(_FLUSH, 0.0)]
+        return [SetTimer(_FLUSH, WINDOW_S)] if count == 1 else []
 
     def _ignore(self, caller: Caller, message: Message) -> list[Action]:
         self._counts.ignored += 1
@@ -182,6 +196,7 @@ class GridService:
             except RefusedError as error:
                 self._counts.refusals += 1
                 actions.append(self._refuse(caller, request.seq, error))
+        self._expected = max(len(queue), 1)
         counts = self._counts
         counts.requests += len(queue)
         counts.turns += 1

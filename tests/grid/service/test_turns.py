@@ -30,8 +30,10 @@ from peercell.agents.grid_parts import (
     View,
 )
 from peercell.agents.messages import Message
+from peercell.agents.protocol import Received, SetTimer, TimerFired
 from peercell.grid.feeder import Feeder
 from peercell.grid.profiles import power_at
+from peercell.grid.service import WINDOW_S
 
 ALL = View(
     buses=("mv", "0", "1", "2", "3", "4"),
@@ -249,3 +251,21 @@ def test_the_same_events_give_the_same_actions() -> None:
         return msgspec.msgpack.encode(sent)
 
     assert play() == play()
+
+
+def test_as_many_as_last_time_are_waited_for_and_who_asks_alone_never_waits() -> None:
+    role = service()
+
+    def ask(count: int) -> list[float]:
+        events = [Received("dso", StatsQuery(seq)) for seq in range(count)]
+        found = [action for event in events for action in role.step(event, 0.0)]
+        return [action.after_s for action in found if isinstance(action, SetTimer)]
+
+    def answer() -> int:
+        return len(role.step(TimerFired("flush"), 0.0))
+
+    assert (ask(1), answer()) == ([0.0], 1)
+    assert (ask(3), answer()) == ([0.0], 3)
+    assert (ask(2), ask(1), answer()) == ([WINDOW_S], [0.0], 3)
+    assert (ask(1), answer()) == ([WINDOW_S], 1)
+    assert (ask(1), answer()) == ([0.0], 1)

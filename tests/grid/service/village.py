@@ -42,7 +42,7 @@ from peercell.grid.model import (
     Window,
     Zones,
 )
-from peercell.grid.service import GridService
+from peercell.grid.service import WINDOW_S, GridService
 from peercell.grid.service_rights import Access, GridServiceSettings, SoftOpenPointSides
 
 NOON = datetime(2016, 5, 28, 12, 0)
@@ -200,10 +200,10 @@ class Desk:
     def events(self, *events: Event) -> list[Action]:
         """Deliver events in one turn, fire what is due, and return all actions but that."""
         actions = [action for event in events for action in self.role.step(event, 0.0)]
-        due = [a for a in actions if isinstance(a, SetTimer) and a.after_s == 0.0]
+        due = [a for a in actions if isinstance(a, SetTimer) and a.after_s <= WINDOW_S]
         rest = [action for action in actions if action not in due]
-        for timer in due:
-            rest += self.role.step(TimerFired(timer.name), 0.0)
+        for name in dict.fromkeys(timer.name for timer in due):
+            rest += self.role.step(TimerFired(name), 0.0)
         for action in rest:
             if isinstance(action, Record):
                 assert isinstance(action.fact, GridRevision)
