@@ -24,7 +24,7 @@ from peercell.agents.trading.settings import MarketCell, Method, TraderSettings
 # A line that moved less is not told again before the heartbeat: a level by this share of VOLL times
 # the tolerance, a slope by this share. Looking at levels alone leaves gaps for good: slopes go on
 # improving.
-LEVEL_CHANGE = 3e-2
+LEVEL_CHANGE = 3e-5
 SLOPE_CHANGE = 1e-3
 # Looks of silence before a quote is told again; each further silence is twice as long, up to the
 # heartbeat. What is lost is soon made good, and a market at rest is quiet.

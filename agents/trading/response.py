@@ -112,6 +112,9 @@ DAMPING_FALL, DAMPING_RISE, DAMPING_MIN = 0.8, 1.2, 0.5
 # The share of moves that turned is averaged with this weight of the newest. Chance turns half of
 # them; a trader that turns more often than this is in a cycle, or pulls against one.
 TURN_WEIGHT, TURNS_MOST = 0.25, 0.55
+# A larger cell is cleared at once: the price of a member in further cells swings with the news from
+# either side, without any cycle, and to average would only hold that up.
+TURNS_MOST_CLEARED = 0.9
 
 ImportCurve = BilateralCurve | ClearingCurve
 
@@ -157,7 +160,7 @@ class Responder:
         before = self.price
         self.price = clearing_price(self.supply, exact, bent, before)
         cells: list[ImportCurve] = [*exact, *bent]
-        self._calm_down(self.price - before)
+        self._calm_down(self.price - before, TURNS_MOST_CLEARED if bent else TURNS_MOST)
         self._drift += self.price - before
         if learn:
             self._grow_cautious(self._drift, len(cells))
@@ -218,7 +221,7 @@ class Responder:
         if drift != 0.0:
             self._last_drift = drift
 
-    def _calm_down(self, move: float) -> None:
+    def _calm_down(self, move: float, turns_most: float) -> None:
         """Average more while the price keeps turning: single moves count, so cycles end.
 
         A group at its limits whose prices chase each other in a circle would else never grow
@@ -228,6 +231,6 @@ class Responder:
             return
         turned = 1.0 if move * self._last_move < 0.0 else 0.0
         self._turns += TURN_WEIGHT * (turned - self._turns)
-        change = DAMPING_FALL if self._turns > TURNS_MOST else DAMPING_RISE
+        change = DAMPING_FALL if self._turns > turns_most else DAMPING_RISE
         self._damping = min(max(self._damping * change, DAMPING_MIN), 1.0)
         self._last_move = move
