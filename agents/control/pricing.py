@@ -9,10 +9,16 @@ from msgspec import Struct
 from peercell.agents.control.device import Response
 from peercell.agents.control.multipliers import Limits, next_multipliers, row_sum_steps
 from peercell.agents.control.paths import Path, Track
-from peercell.agents.control.voltage_messages import LimitPrice, State
+from peercell.agents.control.voltage_messages import GAIN_MAX, LimitPrice, State, Trial
 
 OVER, UNDER, LOADING = range(3)
 _SIGN = {OVER: 1.0, UNDER: -1.0}
+# From one step at most this factor of the gain is learnt, since loads and the sun move as well; and
+# an overshoot by less than the second is no news: a linear model is off by as much at full sun. It
+# is also how fast a gain is forgotten.
+_LEARNT_MAX, _USUAL = 2.0, 1.25
+# An excess below this says nothing about the gain.
+_TELLING_PU = 1e-4
 
 
 class Band(Struct, frozen=True, kw_only=True):
@@ -51,11 +57,13 @@ class View(Struct, frozen=True):
     statements : of the members, in the order of the roster
     prices : under which they were made
     band : where voltages are to stay
+    trial : what the step to these prices was to do
     """
 
     statements: tuple[Statement, ...]
     prices: tuple[LimitPrice, ...]
     band: Band
+    trial: Trial = Trial()
 
 
 def price_at(
@@ -81,13 +89,15 @@ def price_at(
 
 
 @lru_cache(maxsize=8)
-def next_prices(view: View) -> tuple[LimitPrice, ...]:
-    """Return the multipliers above 0 for the next epoch.
+def next_prices(view: View) -> tuple[tuple[LimitPrice, ...], Trial]:
+    """Return the multipliers above 0 for the next epoch, and what they are to do.
 
     Kept for the last few views: peers that share a process often have the same one.
     """
     rows, limits, responses = _limits(view)
-    return _priced(rows, next_multipliers(limits, responses))
+    gain = _gain(view.trial, rows, limits.excess)
+    moves = (next_multipliers(limits, responses) - limits.multipliers) / gain
+    return _priced(rows, limits.multipliers + moves), _trial(gain, rows, limits.excess, moves)
 
 
 @lru_cache(maxsize=8)
@@ -97,7 +107,7 @@ def lonely_steps(view: View) -> Mapping[tuple[int, int], float]:
     Steps that are safe together: see `row_sum_steps`.
     """
     rows, limits, responses = _limits(view)
-    steps = row_sum_steps(limits, responses)
+    steps = row_sum_steps(limits, responses) / view.trial.gain
     moved = np.maximum(limits.multipliers + steps * limits.excess, 0.0)
     return {(row.member, row.kind): float(m) for row, m in zip(rows, moved, strict=True)}
 
@@ -132,6 +142,30 @@ def _limits(view: View) -> tuple[list[LimitPrice], Limits, list[Response]]:
     )
     told = [answer for said in answering for answer in said.state.answers]
     return rows, limits, [Response(a.along, a.edge, a.reactive, a.gap) for a in told]
+
+
+def _gain(trial: Trial, rows: Sequence[LimitPrice], excess: np.ndarray) -> float:
+    """Return by what the next step is to be divided, now that it is seen what the last one did.
+
+    The secant of the limit that was to tell: of its excess nothing would be left by the model.
+    Without this, agents that take R and X for half of what they are overshoot for ever.
+    """
+    for row, amount in zip(rows, excess.tolist(), strict=True):
+        told = (row.member, row.kind) == (trial.member, trial.kind)
+        if not told or abs(trial.excess) < _TELLING_PU:
+            continue
+        learnt = min(max(1.0 - amount / trial.excess, 1.0 / _USUAL), _LEARNT_MAX)
+        return trial.gain if 1.0 < learnt < _USUAL else min(max(trial.gain * learnt, 1.0), GAIN_MAX)
+    return trial.gain
+
+
+def _trial(gain: float, rows: Sequence[LimitPrice], excess: np.ndarray, moves: np.ndarray) -> Trial:
+    """Return what is to be learnt from a step: of the limit whose move is worth most."""
+    worth = moves * excess
+    if not worth.size or float(worth.max()) <= 0.0:
+        return Trial(gain)
+    most = int(worth.argmax())
+    return Trial(gain, rows[most].member, rows[most].kind, float(excess[most]))
 
 
 def _excesses(

@@ -38,6 +38,7 @@ from peercell.agents.control.voltage_messages import (
     PriceEntry,
     State,
     StateEntry,
+    Trial,
     VoltageControlled,
     VoltageFact,
     VoltageGossip,
@@ -238,9 +239,9 @@ class VoltageDual:
         view = self._view(epoch, self._prices.epoch)
         if view is None:
             return []
-        found = next_prices(view)
+        found, trial = next_prices(view)
         live = self._attendance.live(epoch).bit_count()
-        self._map.put(PriceEntry("", _price_version(epoch + 1, live, found), found))
+        self._map.put(PriceEntry("", _price_version(epoch + 1, live, (found, trial)), found, trial))
         return self._adopt(now_s)
 
     def _view(self, epoch: int, base: int | None) -> View | None:
@@ -261,7 +262,7 @@ class VoltageDual:
             elif base is not None:
                 return None
         prices = self.prices if base is None else self._prices.limits
-        return View(tuple(statements), prices, self._band)
+        return View(tuple(statements), prices, self._band, self._prices.trial)
 
     def _adopt(self, now_s: float) -> list[Action]:
         """Take the newest prices over; say again what one sees, if one had spoken too early."""
@@ -337,9 +338,9 @@ def _together(told: Iterable[Response]) -> tuple[Answer, ...]:
     )
 
 
-def _price_version(epoch: int, members: int, limits: tuple[LimitPrice, ...]) -> int:
+def _price_version(epoch: int, members: int, found: tuple[tuple[LimitPrice, ...], Trial]) -> int:
     """Return the version of prices: the epoch counts most, then who was seen, then any order."""
-    digest = blake2b(_encode(limits), digest_size=1).digest()[0]
+    digest = blake2b(_encode(found), digest_size=1).digest()[0]
     return epoch << 20 | members << 8 | digest
 
 

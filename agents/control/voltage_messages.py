@@ -10,12 +10,15 @@ from peercell.agents.messages import Message
 from peercell.agents.units import Counter
 
 MEMBERS_MAX = 4096
+GAIN_MAX = 8.0
 
 OwnerName = Annotated[str, Meta(max_length=64)]
 Reach = Annotated[float, Meta(ge=0.0, le=1e12)]
 VoltagePu = Annotated[float, Meta(ge=0.0, le=10.0)]
 PowerKw = Annotated[float, Meta(ge=-1e9, le=1e9)]
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
+MemberNumber = Annotated[int, Meta(ge=0, lt=MEMBERS_MAX)]
+LimitKind = Annotated[int, Meta(ge=0, le=2)]
 Multiplier = Annotated[float, Meta(ge=0.0, le=1e12)]
 
 
@@ -82,10 +85,23 @@ class PathEntry(Struct, frozen=True, array_like=True, tag=2):
 class LimitPrice(Struct, frozen=True, array_like=True):
     """The multiplier of one limit: of the member at this place in the roster, of this kind."""
 
-    member: Annotated[int, Meta(ge=0, lt=MEMBERS_MAX)]
-    kind: Annotated[int, Meta(ge=0, le=2)]
+    member: MemberNumber
+    kind: LimitKind
     multiplier: Multiplier
     per_kw: Number = 0.0
+
+
+class Trial(Struct, frozen=True, array_like=True):
+    """How much stronger the network answers than the model says, and what will tell more.
+
+    Steps are divided by `gain`, 1 where the model is right. The last one was to take away the
+    `excess` of one limit, that of a member and kind; 0 where nothing is to be learnt.
+    """
+
+    gain: Annotated[float, Meta(ge=1.0, le=GAIN_MAX)] = 1.0
+    member: MemberNumber = 0
+    kind: LimitKind = 0
+    excess: Number = 0.0
 
 
 class PriceEntry(Struct, frozen=True, array_like=True, tag=3):
@@ -94,6 +110,7 @@ class PriceEntry(Struct, frozen=True, array_like=True, tag=3):
     owner: OwnerName
     epoch: Counter
     limits: Annotated[tuple[LimitPrice, ...], Meta(max_length=MEMBERS_MAX)] = ()
+    trial: Trial = Trial()
 
 
 VoltageFact = StateEntry | PathEntry | PriceEntry
