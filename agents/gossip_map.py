@@ -149,6 +149,12 @@ class GossipMap(Generic[E]):
         """Gossip no more with a neighbour that is down or gone; its values stay."""
         self._links.pop(peer, None)
 
+    def keep(self, peers: Sequence[str]) -> None:
+        """Gossip with these alone, beside those that one hears from now on."""
+        for peer in set(self._links) - set(peers):
+            self.disconnect(peer)
+        self.connect(peers)
+
     def put(self, entry: E) -> bool:
         """State a value; return False, changing nothing, unless its epoch is newer than known.
 

@@ -37,5 +37,41 @@ def overlay(members: Iterable[str], rings: int = RINGS) -> dict[str, tuple[str, 
     return {name: tuple(sorted(near)) for name, near in neighbours.items()}
 
 
+class Neighbourhood:
+    """With whom one member gossips while others fail and return.
+
+    Whoever loses a neighbour closes the gap in each ring, and so does the one on its other side: no
+    member is left with few links, and nobody has to be asked. Failures elsewhere change nothing for
+    it, so it need not know of them.
+
+    Parameters
+    ----------
+    me : the member
+    members : all of them, this one as well
+    """
+
+    def __init__(self, me: str, members: Iterable[str]) -> None:
+        self._me = me
+        self._members = frozenset(members)
+        self._down: set[str] = set()
+        self.links = overlay(self._members)[me]
+        """The neighbours at present, sorted."""
+
+    def lose(self, peer: str) -> None:
+        """Do without a member that is down."""
+        if peer in self._members and peer not in self._down and peer != self._me:
+            self._down.add(peer)
+            self._find()
+
+    def regain(self, peer: str) -> None:
+        """Count on a member again."""
+        if peer in self._down:
+            self._down.remove(peer)
+            self._find()
+
+    def _find(self) -> None:
+        self.links = overlay(self._members - self._down)[self._me]
+
+
 def _place(name: str, ring: int) -> bytes:
     return blake2b(f"{ring} {name}".encode(), digest_size=8).digest()

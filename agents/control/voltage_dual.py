@@ -47,7 +47,7 @@ from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.gossip_map import GossipMap
 from peercell.agents.grid_messages import GridReply
 from peercell.agents.messages import Message
-from peercell.agents.overlay import overlay
+from peercell.agents.overlay import Neighbourhood
 from peercell.agents.protocol import (
     Action,
     Commanded,
@@ -85,7 +85,7 @@ class VoltageDual:
         self._band = settings.band
         self._track = Track(settings.path)
         self._tracks: dict[int, Track] = {}
-        self._neighbours = overlay(members)[settings.name]
+        self._neighbourhood = Neighbourhood(settings.name, members)
         self._map = GossipMap[VoltageFact](0)
         self._attendance = Attendance(len(members), 0)
         self._prices = PriceEntry("", 0)
@@ -107,7 +107,8 @@ class VoltageDual:
             case PeerUp(peer=peer):
                 return self._meet(peer)
             case PeerDown(peer=peer):
-                self._map.disconnect(peer)
+                self._neighbourhood.lose(peer)
+                self._map.keep(self._neighbourhood.links)
             case Commanded():
                 pass
             case _:
@@ -117,8 +118,8 @@ class VoltageDual:
     def _meet(self, peer: str) -> list[Action]:
         if peer == self.settings.grid:
             return self._station.start()
-        if peer in self._neighbours:
-            self._map.connect((peer,))
+        self._neighbourhood.regain(peer)
+        self._map.keep(self._neighbourhood.links)
         return []
 
     def _receive(self, sender: str, message: Message, now_s: float) -> list[Action]:
@@ -128,6 +129,11 @@ class VoltageDual:
             told = self._station.hear(cast("GridReply", message))
             return told + self._follow(now_s)
         return []
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """With whom it gossips now."""
+        return self._map.links
 
     @property
     def knows_all(self) -> bool:
@@ -145,7 +151,7 @@ class VoltageDual:
         """Begin a life; its session is the host's time, so it comes after all earlier ones."""
         session = int(now_s * 1e3) + 1
         self._map = GossipMap[VoltageFact](session)
-        self._map.connect(self._neighbours)
+        self._map.connect(self._neighbourhood.links)
         self._map.put(self.settings.announcement(session))
         self._tracks = {self._me: self._track}
         self._attendance = Attendance(len(self._number), self.settings.rhythm.epoch(now_s))

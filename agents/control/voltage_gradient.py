@@ -26,7 +26,7 @@ from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.gossip_map import GossipMap
 from peercell.agents.grid_messages import GridReply
 from peercell.agents.messages import Message
-from peercell.agents.overlay import overlay
+from peercell.agents.overlay import Neighbourhood
 from peercell.agents.protocol import (
     Action,
     Commanded,
@@ -58,11 +58,16 @@ class VoltageGradient:
         self._me = self._number[settings.name]
         self._station = Station(settings.grid, settings.place, settings.renew_s)
         self._track = Track(settings.path)
-        self._neighbours = overlay(members)[settings.name]
+        self._neighbourhood = Neighbourhood(settings.name, members)
         self._map = GossipMap[VoltageFact](0)
         self._places = Places()
         self._epoch = self._stamped = -1
         self._left: list[tuple[float, float]] = [(0.0, 0.0)] * len(settings.place.devices)
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """With whom it gossips now."""
+        return self._map.links
 
     @property
     def knows_all(self) -> bool:
@@ -79,20 +84,27 @@ class VoltageGradient:
             case Received(sender=sender, message=message):
                 return self._receive(sender, message)
             case PeerUp(peer=peer):
-                if peer == self.settings.grid:
-                    return self._station.start()
+                return self._meet(peer)
             case PeerDown(peer=peer):
-                self._map.disconnect(peer)
+                self._neighbourhood.lose(peer)
+                self._map.keep(self._neighbourhood.links)
             case Commanded():
                 pass
             case _:
                 assert_never(event)
         return []
 
+    def _meet(self, peer: str) -> list[Action]:
+        if peer == self.settings.grid:
+            return self._station.start()
+        self._neighbourhood.regain(peer)
+        self._map.keep(self._neighbourhood.links)
+        return []
+
     def _start(self, now_s: float) -> list[Action]:
         session = int(now_s * 1e3) + 1
         self._map = GossipMap[VoltageFact](session)
-        self._map.connect(self._neighbours)
+        self._map.connect(self._neighbourhood.links)
         own = self.settings.announcement(session)
         self._map.put(own)
         self._places.take(own)

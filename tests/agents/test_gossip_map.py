@@ -173,3 +173,10 @@ def test_an_acknowledgement_tells_the_newest_numbers_only() -> None:
         crowd.arrive(index)
     parcel, _ = crowd.maps[1].parcel_for("m0")
     assert (parcel.heard, parcel.also_heard) == (100, 1)
+
+
+def test_only_the_links_that_are_kept_are_told() -> None:
+    own = GossipMap[Value](1)
+    own.connect(["a", "b"])
+    own.keep(["b", "c"])
+    assert own.links == ("b", "c")

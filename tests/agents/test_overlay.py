@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peercell.agents.overlay import overlay
+from peercell.agents.overlay import Neighbourhood, overlay
 
 
 def hops(links: dict[str, tuple[str, ...]], start: str) -> dict[str, int]:
@@ -42,3 +42,30 @@ def test_who_comes_or_goes_changes_the_links_next_to_it_alone(rings: int) -> Non
     changed = {name for name, near in after.items() if near != before[name]}
     assert changed <= set(before[names[-1]])
     assert all(len(near) >= rings for near in after.values())
+
+
+@given(st.integers(8, 80), st.data())
+def test_who_finds_its_neighbours_down_ends_with_the_overlay_of_those_that_live(
+    size: int, data: st.DataObject
+) -> None:
+    names = [f"m{k}" for k in range(size)]
+    down = data.draw(st.sets(st.sampled_from(names), max_size=3 * size // 10))
+    live = [name for name in names if name not in down]
+    wanted = overlay(live)
+    for name in live:
+        near = Neighbourhood(name, names)
+        while lost := down.intersection(near.links):
+            near.lose(min(lost))
+        assert near.links == wanted[name]
+        assert len(near.links) >= 3
+        for peer in sorted(down):
+            near.regain(peer)
+        assert near.links == overlay(names)[name]
+
+
+def test_strangers_and_the_member_itself_are_no_neighbours() -> None:
+    near = Neighbourhood("m1", ["m1", "m2", "m3"])
+    for peer in ("m1", "grid"):
+        near.lose(peer)
+        near.regain(peer)
+    assert near.links == ("m2", "m3")
