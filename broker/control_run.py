@@ -22,10 +22,12 @@ from peercell.broker.control_cell import GRID, ControlPeers, control_peers, memb
 from peercell.broker.control_log import CRASH_TICK, ControlLog, ControlResult
 from peercell.broker.loop import LinkFaults, Loop
 from peercell.grid.control_case import ControlCase
-from peercell.grid.service import GridService
+from peercell.grid.service import WINDOW_S, GridService
 
 # Ticks in which agents get to know each other's places, before there is anything to control.
 _MEET_TICKS_MAX = 400
+# s before the end of a tick at which the grid is looked at; its answer is there before the end.
+_LOOK_S = 5.0 * WINDOW_S
 
 _GOSSIP = (VoltageGossip, Sum, Heard)
 _encode = msgspec.msgpack.Encoder().encode
@@ -174,9 +176,9 @@ class ControlRun:
         """Go on by one tick, and look at the grid."""
         number = len(self.log.readings) + 1
         at_s = self.begun_s + number
-        self.loop.run(at_s - 1e-3)
-        self.loop.command(GRID, number, StateQuery(number, self.log.view), at_s - 1e-3)
-        self.loop.run(at_s - 1e-3)
+        self.loop.run(at_s - _LOOK_S)
+        self.loop.command(GRID, number, StateQuery(number, self.log.view), at_s - _LOOK_S)
+        self.loop.run(at_s - _LOOK_S + 2.0 * WINDOW_S)
         report = self.loop.replies.pop(number)
         if isinstance(report, StateReport) and report.reading is not None:
             self.log.readings.append(report.reading)
