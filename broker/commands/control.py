@@ -6,6 +6,7 @@ from functools import wraps
 from pathlib import Path
 
 import click
+import numpy as np
 from msgspec import Struct
 
 from peercell.agents.errors import MissingExtraError, PeercellError
@@ -18,17 +19,20 @@ from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
 from peercell.broker.interrupts import Interrupts
 from peercell.broker.loop import LinkFaults
 from peercell.broker.output import Answer, record, table
-from peercell.broker.params import percent, span
+from peercell.broker.params import percent, picture, span
+from peercell.broker.plot_control import draw_profile
+from peercell.grid.controlled_feeder import ControlledFeeder
 
 NOT_IN_LIMITS = 5
 _TICKS_A_NOTE = 50
 
 
 class Faults(Struct, frozen=True):
-    """What goes wrong: with the messages, and with which share of the agents."""
+    """What goes wrong: with the messages, and with which share of the agents; and its seed."""
 
     links: LinkFaults
     crash: float
+    seed: int
 
 
 def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -55,10 +59,19 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
         show_default=True,
         help="Share of the agents that crash for good when the limits have held.",
     )
+    @click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Of faults and crashes.",
+    )
     @wraps(run)
-    def command(drop: float, delay: tuple[float, float], crash: float, **others: object) -> Answer:
+    def command(
+        drop: float, delay: tuple[float, float], crash: float, seed: int, **others: object
+    ) -> Answer:
         links = LinkFaults(drop=drop, delay_s_min=delay[0], delay_s_max=delay[1])
-        return run(faults=Faults(links, crash), **others)
+        return run(faults=Faults(links, crash, seed), **others)
 
     return command
 
@@ -68,7 +81,7 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
     "peercell control solve suburb.json",
     "peercell control solve suburb.json --drop 30% --delay 0-2 -o json",
     "peercell control solve suburb.json --crash 10%",
-    "peercell control solve suburb.json --algorithm droop",
+    "peercell control solve suburb.json --algorithm droop --plot droop.svg",
 )
 @click.argument("case", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
@@ -84,11 +97,14 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
     show_default=True,
     help="How: shared prices, push back, by the letter of the paper, inverters alone.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of faults and crashes."
-)
 @with_faults
-def solve(case: Path, sim: bool, algorithm: Algorithm, seed: int, faults: Faults) -> Answer:
+@click.option(
+    "--plot",
+    type=picture,
+    metavar="FILE",
+    help="Draw the voltages before and after to a file: .svg, .png or .pdf.",
+)
+def solve(case: Path, sim: bool, algorithm: Algorithm, faults: Faults, plot: Path | None) -> Answer:
     """Control one operating point with the real agents.
 
     What they come to is compared with the best there is. A tick is a second. Ends with 5
@@ -98,15 +114,19 @@ def solve(case: Path, sim: bool, algorithm: Algorithm, seed: int, faults: Faults
     if faults.crash and algorithm is Algorithm.DROOP:
         raise click.UsageError("--crash ends agents, and --algorithm droop has none")
     settings = ControlSettings(
-        algorithm=algorithm, faults=faults.links, crash_share=faults.crash, seed=seed
+        algorithm=algorithm, faults=faults.links, crash_share=faults.crash, seed=faults.seed
     )
+    seen = _Seen()
     if sim:
-        found = ControlRun(asked, settings, _progress).run()
+        found = ControlRun(asked, settings, seen).run()
     elif faults.crash or faults.links != LinkFaults(drop=faults.links.drop):
         raise click.UsageError("--crash and --delay belong to the simulation: they need --sim")
     else:
         with Interrupts() as interrupts:
-            found = control_with_processes(asked, settings, interrupts.pause, _progress)
+            found = control_with_processes(asked, settings, interrupts.pause, seen)
+    if plot:
+        feeder = ControlledFeeder(asked)
+        draw_profile(feeder, feeder.uncontrolled, seen.powers, plot)
     try:
         found = found.beside(optimum_of(asked))
     except MissingExtraError as error:
@@ -116,10 +136,23 @@ def solve(case: Path, sim: bool, algorithm: Algorithm, seed: int, faults: Faults
     return replace(record(found, _text(found)), exit_code=0 if found.in_limits else NOT_IN_LIMITS)
 
 
-def _progress(tick: int, reading: Reading) -> None:
-    """Say now and then how far it is."""
-    if tick % _TICKS_A_NOTE == 0:
-        hint(f"tick {tick}: {reading.v_min_pu:.4f} to {reading.v_max_pu:.4f} pu")
+class _Seen:
+    """Keeps the last reading, and says now and then how far it is.
+
+    Attributes
+    ----------
+    powers : (devices,) kW and kvar of the devices in it
+    """
+
+    def __init__(self) -> None:
+        self.powers = np.zeros(0), np.zeros(0)
+
+    def __call__(self, tick: int, reading: Reading) -> None:
+        """Take in what was measured in a tick."""
+        assets = reading.assets
+        self.powers = np.array([a.p_kw for a in assets]), np.array([a.q_kvar for a in assets])
+        if tick % _TICKS_A_NOTE == 0:
+            hint(f"tick {tick}: {reading.v_min_pu:.4f} to {reading.v_max_pu:.4f} pu")
 
 
 def _text(found: ControlResult) -> str:

@@ -39,12 +39,24 @@ def test_a_table_says_how_it_ended(run: Run) -> None:
     assert "in limits for good after 31 ticks" in result.out
 
 
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_the_voltages_are_drawn_before_and_after(run: Run, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"profile.{ending}"
+    result = run("control", "solve", CASE, "--plot", str(path))
+    assert result.code == 0, result.err
+    picture = path.read_bytes()
+    assert picture.startswith(b"\x89PNG" if ending == "png" else b"<?xml")
+    if ending == "svg":
+        assert all(word in picture.decode() for word in ("before", "after", "limit 1.05"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
         (["missing.json"], 1, "cannot read the control case missing.json"),
         ([CASE, "--delay", "2-1"], 2, "'2-1' is no span; write it as 0-2"),
         ([CASE, "--delay", "long"], 2, "'long' is no span; write it as 0-2"),
+        ([CASE, "--plot", "profile.txt"], 2, "profile.txt"),
         ([CASE, "--crash", "10%", "--algorithm", "droop"], 2, "--algorithm droop has none"),
         ([CASE, "--crash", "10%", "--processes"], 2, "they need --sim"),
         ([CASE, "--delay", "0-2", "--processes"], 2, "they need --sim"),
