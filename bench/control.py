@@ -321,7 +321,8 @@ ENERGY = "![curtailed power over the day](../images/control-energy.svg)\n"
 MODEL = """## Agents that are wrong about the network
 
 Ticks, and % above the optimum: every resistance and reactance that the agents know is multiplied,
-those of the network stay. What still swings about a limit after 1,000 ticks says so.
+those of the network stay. Where R and X are wrong in opposite ways limits hold, but P and Q
+are traded at a wrong rate.
 """
 
 
