@@ -98,7 +98,7 @@ class GridService:
         self._waiting: dict[Caller, int] = {}
         self._subscribers = Subscribers()
         self._counts = _Counts()
-        # Requests of the last turn: as many are likely to come together again.
+        # Requests that are likely to come together: as many as last time, or a few turns ago.
         self._expected = 1
 
     def step(self, event: Event, now_s: float) -> list[Action]:
@@ -160,8 +160,8 @@ class GridService:
         """Return when to answer, now that so many requests wait.
 
         That is at the end of the host's turn, when all that has arrived is in the queue, once there
-        are as many as last time: peers that act in step share a solution, and who asks alone never
-        waits. Those who have stopped asking are waited for once, for a moment.
+        are as many as lately: peers that act in step share a solution, and who asks alone never
+        waits. One who has stopped asking is waited for once, for a moment.
         """
         if count == self._expected:
             return [SetTimer(_FLUSH, 0.0)]
@@ -196,7 +196,7 @@ class GridService:
             except RefusedError as error:
                 self._counts.refusals += 1
                 actions.append(self._refuse(caller, request.seq, error))
-        self._expected = max(len(queue), 1)
+        self._expected = max(len(queue), self._expected - 1)
         counts = self._counts
         counts.requests += len(queue)
         counts.turns += 1

@@ -253,7 +253,7 @@ def test_the_same_events_give_the_same_actions() -> None:
     assert play() == play()
 
 
-def test_as_many_as_last_time_are_waited_for_and_who_asks_alone_never_waits() -> None:
+def test_as_many_as_lately_are_waited_for_and_who_asks_alone_never_waits() -> None:
     role = service()
 
     def ask(count: int) -> list[float]:
@@ -267,5 +267,6 @@ def test_as_many_as_last_time_are_waited_for_and_who_asks_alone_never_waits() ->
     assert (ask(1), answer()) == ([0.0], 1)
     assert (ask(3), answer()) == ([0.0], 3)
     assert (ask(2), ask(1), answer()) == ([WINDOW_S], [0.0], 3)
-    assert (ask(1), answer()) == ([WINDOW_S], 1)
+    for _ in range(2):  # of the three, two are missed, each once
+        assert (ask(1), answer()) == ([WINDOW_S], 1)
     assert (ask(1), answer()) == ([0.0], 1)
