@@ -14,7 +14,9 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "__pycache__", "*.egg-info", ".*_cache", "runs")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv*", "__pycache__", "*.egg-info", ".*_cache", "run", "runs"
+)
 CERTIFIED = "converged in all 8 intervals"
 
 
