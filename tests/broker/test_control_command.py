@@ -29,8 +29,7 @@ def test_a_case_is_controlled(run: Run) -> None:
     assert tuple(found) == KEYS
     assert found["in_limits"] is True
     assert found["v_max_pu"] <= 1.05
-    # On a busy machine the last look may come an epoch before the prices have settled.
-    assert found["gap_percent"] == pytest.approx(0.0, abs=5.0)
+    assert found["gap_percent"] == pytest.approx(0.0, abs=0.1)
     assert "tick 50" in result.err
 
 
@@ -75,5 +74,6 @@ def test_real_processes_do_the_same(run: Run) -> None:
     assert result.code == 0, result.err
     found = json.loads(result.out)
     assert found["in_limits"] is True
-    assert found["gap_percent"] == pytest.approx(0.0, abs=0.1)
+    # On a busy machine the last look may come before the prices have settled.
+    assert found["gap_percent"] == pytest.approx(0.0, abs=5.0)
     assert 0.0 < found["bytes_per_agent_s"] <= 3000.0
