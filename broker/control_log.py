@@ -16,6 +16,7 @@ CRASH_TICK = 150
 # Epochs in which limits must hold for the run to end: long enough to see that they do for good.
 _HOLD_EPOCHS = 8
 _SAME_PU = 1e-9
+_STEADY = 1e-3
 
 
 class ControlResult(Struct, frozen=True):
@@ -78,6 +79,16 @@ class ControlLog:
             return False
         return all(self.is_in_limits(reading) for reading in self.readings[-self._hold :])
 
+    def is_steady(self) -> bool:
+        """Return whether devices cost the same as some epochs ago, to a thousandth."""
+        now, before = (self.objective(self.readings[k]) for k in (-1, -self._hold))
+        return abs(now - before) <= _STEADY * max(now, before)
+
+    def objective(self, reading: Reading) -> float:
+        """Return what the devices cost by their weights."""
+        injected = zip(self.case.devices, reading.assets, strict=True)
+        return sum(d.can.cost(asset.p_kw, asset.q_kvar) for d, asset in injected)
+
     def is_in_limits(self, reading: Reading) -> bool:
         """Return whether all voltages at live agents and all loadings are within limits."""
         limits = self.case.limits
@@ -104,7 +115,6 @@ class ControlLog:
         bad = [k for k, reading in enumerate(self.readings) if not self.is_in_limits(reading)]
         ticks = max(bad[-1] + 1 - self._first, 0) if bad else 0
         voltages = [v_pu for v_pu in last.voltages_pu if v_pu is not None]
-        injected = zip(self.case.devices, last.assets, strict=True)
         return ControlResult(
             in_limits=self.is_in_limits(last),
             ticks=ticks,
@@ -113,7 +123,7 @@ class ControlLog:
             v_min_pu=min(voltages),
             curtailed_kw=sum(abs(asset.planned_kw - asset.p_kw) for asset in last.assets),
             reactive_kvar=sum(abs(asset.q_kvar) for asset in last.assets),
-            objective=sum(d.can.cost(asset.p_kw, asset.q_kvar) for d, asset in injected),
+            objective=self.objective(last),
             optimum_objective=None,
             gap_percent=None,
             bytes_per_agent_s=bytes_per_agent / len(self.readings),

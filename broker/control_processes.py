@@ -89,7 +89,8 @@ def control_with_processes(
         states = wait_until_up(home.folder, UP_S + UP_AGENT_S * len(plan.peers), pause)
         control = next(state.control for state in states if state.peer == GRID)
         begun_s = steady_clock()()
-        while len(log.readings) < settings.ticks_max and not log.holds():
+        # On a busy machine limits hold by primary control before prices have settled.
+        while len(log.readings) < settings.ticks_max and not (log.holds() and log.is_steady()):
             pause(TICK_S)
             log.readings.append(_look(control, log, len(log.readings) + 1))
             progress(len(log.readings), log.readings[-1])

@@ -19,6 +19,9 @@ _SIGN = {OVER: 1.0, UNDER: -1.0}
 _LEARNT_MAX, _USUAL = 2.0, 1.25
 # An excess below this says nothing about the gain.
 _TELLING_PU = 1e-4
+# A model wrong by as much as a gain can mend overshoots by no more than this times the excess.
+# What does is news: a new plan, the sun behind a cloud.
+_OVERSHOOT_MAX = GAIN_MAX - 1.0
 
 
 class Band(Struct, frozen=True, kw_only=True):
@@ -154,6 +157,8 @@ def _gain(trial: Trial, rows: Sequence[LimitPrice], excess: np.ndarray) -> float
         told = (row.member, row.kind) == (trial.member, trial.kind)
         if not told or abs(trial.excess) < _TELLING_PU:
             continue
+        if amount / trial.excess < -_OVERSHOOT_MAX:
+            return trial.gain
         learnt = min(max(1.0 - amount / trial.excess, 1.0 / _USUAL), _LEARNT_MAX)
         return trial.gain if 1.0 < learnt < _USUAL else min(max(trial.gain * learnt, 1.0), GAIN_MAX)
     return trial.gain
