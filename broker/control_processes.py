@@ -17,7 +17,6 @@ from peercell.broker.cell_plan import GridPeerSettings
 from peercell.broker.cell_runs import end
 from peercell.broker.cells import save_cell
 from peercell.broker.clock import steady_clock
-from peercell.broker.control import HostMessage, ask
 from peercell.broker.control_cell import GRID, control_peers, member_count
 from peercell.broker.control_log import ControlLog, ControlResult
 from peercell.broker.control_run import ControlSettings
@@ -25,6 +24,7 @@ from peercell.broker.faults import Loss
 from peercell.broker.home import CellHome
 from peercell.broker.launch import launch
 from peercell.broker.operate import wait_until_up
+from peercell.broker.operator_port import HostMessage, ask
 from peercell.broker.plan import Plan
 from peercell.broker.recorded import facts, sent
 from peercell.broker.roles import CELL_MESSAGES, CellMessage, peer_spec

@@ -13,10 +13,16 @@ from peercell.agents.dso_messages import DsoStatus, DsoStatusQuery
 from peercell.agents.membership_messages import MembershipMessage
 from peercell.agents.messages import Message
 from peercell.agents.trading.contract_messages import MarketStatus, MarketStatusQuery
-from peercell.broker.control import HostMessage, HostStatus, StatusQuery, UnreachableError, ask
 from peercell.broker.crew import State
 from peercell.broker.live_plan import RunNote
 from peercell.broker.operate import peer_states
+from peercell.broker.operator_port import (
+    HostMessage,
+    HostStatus,
+    StatusQuery,
+    UnreachableError,
+    ask,
+)
 from peercell.broker.plan import PeerState
 from peercell.broker.roles import CellMessage
 from peercell.broker.wire import FRAME_BYTES_MAX, Codec

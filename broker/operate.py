@@ -6,9 +6,9 @@ from pathlib import Path
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.messages import Message
-from peercell.broker.control import StopHost, UnreachableError, ask
 from peercell.broker.crew import State
 from peercell.broker.home import CellHome
+from peercell.broker.operator_port import StopHost, UnreachableError, ask
 from peercell.broker.plan import (
     CODEC,
     SUPERVISOR,

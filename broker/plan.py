@@ -5,9 +5,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
-from peercell.broker.control import HostMessage
 from peercell.broker.crew import JOURNAL_BYTES_MAX, PeerSpec, State
 from peercell.broker.faults import NO_LOSS, Loss
+from peercell.broker.operator_port import HostMessage
 from peercell.broker.wire import FRAME_BYTES_MAX, Codec, Count
 
 SUPERVISOR = "supervisor"

@@ -31,18 +31,18 @@ from peercell.agents.protocol import (
     TimerFired,
 )
 from peercell.broker.clock import Clock
-from peercell.broker.control import (
-    ControlPort,
+from peercell.broker.faults import NO_LOSS, Loss, losing
+from peercell.broker.gate import Gate
+from peercell.broker.lateness import Lateness
+from peercell.broker.operator_port import (
     HostMessage,
     HostStatus,
+    OperatorPort,
     Refusal,
     StatusQuery,
     StopHost,
     Stopping,
 )
-from peercell.broker.faults import NO_LOSS, Loss, losing
-from peercell.broker.gate import Gate
-from peercell.broker.lateness import Lateness
 from peercell.broker.outbound import FAREWELL_MS, Outbound
 from peercell.broker.seat import Seat
 from peercell.broker.signals import StopSignals
@@ -115,7 +115,7 @@ class Reactor:
         except PeercellError:
             self._context.destroy()
             raise
-        self._control = ControlPort(router, Codec(*unions, HostMessage))
+        self._control = OperatorPort(router, Codec(*unions, HostMessage))
         self._poller = zmq.Poller()
         self._poller.register(self._inbound, zmq.POLLIN)
         self._poller.register(router, zmq.POLLIN)

@@ -13,11 +13,11 @@ import zmq
 
 from peercell.agents.messages import Message
 from peercell.broker.clock import steady_clock
-from peercell.broker.control import ControlPort, Refusal, StopHost, Stopping
 from peercell.broker.crew import Crew
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
 from peercell.broker.home import CellHome
 from peercell.broker.lock import CellLock
+from peercell.broker.operator_port import OperatorPort, Refusal, StopHost, Stopping
 from peercell.broker.plan import (
     CODEC,
     SUPERVISOR,
@@ -68,7 +68,7 @@ class Supervisor:
         self._zmq: zmq.Context[Socket] = zmq.Context()
         router = make(self._zmq, zmq.ROUTER)
         bind(router, home.control(SUPERVISOR))
-        self._control = ControlPort(router, CODEC)
+        self._control = OperatorPort(router, CODEC)
         self._poller = zmq.Poller()
         self._poller.register(router, zmq.POLLIN)
         self._starts: Timers[str] = Timers()

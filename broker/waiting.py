@@ -9,11 +9,11 @@ from msgspec import Struct
 from peercell.agents.errors import PeercellError
 from peercell.broker.cell_runs import NoCellError, find_cell
 from peercell.broker.clock import steady_clock
-from peercell.broker.control import UnreachableError
 from peercell.broker.crew import State
 from peercell.broker.live import ask_cell
 from peercell.broker.live_plan import note_path, read_note
 from peercell.broker.operate import peer_states
+from peercell.broker.operator_port import UnreachableError
 from peercell.broker.picture import picture
 
 POLL_S = 0.1

@@ -5,10 +5,10 @@ from rich.console import Console
 
 from peercell.broker.cell_runs import find_cell
 from peercell.broker.command import Session, command
-from peercell.broker.control import UnreachableError
 from peercell.broker.interrupts import SLICE_S, Interrupts
 from peercell.broker.keyboard import Keyboard
 from peercell.broker.live_plan import read_note
+from peercell.broker.operator_port import UnreachableError
 from peercell.broker.output import note as say_aside
 from peercell.broker.output import say
 from peercell.broker.selector import select

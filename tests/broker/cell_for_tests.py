@@ -5,10 +5,10 @@ from datetime import datetime
 from peercell.agents.trading.calendar import MarketCalendar, MarketPhase
 from peercell.agents.trading.contract_messages import MarketStatus, Settlement
 from peercell.agents.trading.messages import LinkTrade, TraderSettled
-from peercell.broker.control import HostStatus
 from peercell.broker.crew import State
 from peercell.broker.live import Told
 from peercell.broker.live_plan import RunNote
+from peercell.broker.operator_port import HostStatus
 from peercell.broker.plan import PeerState
 
 CALENDAR = MarketCalendar(

@@ -27,14 +27,14 @@ from peercell.agents.protocol import (
 )
 from peercell.broker import outbound, reactor, sockets
 from peercell.broker.clock import steady_clock
-from peercell.broker.control import (
+from peercell.broker.journal import Journal, Start, Step, Stop, read
+from peercell.broker.operator_port import (
     HostMessage,
     HostStatus,
     StopHost,
     Stopping,
     ask,
 )
-from peercell.broker.journal import Journal, Start, Step, Stop, read
 from peercell.broker.reactor import Doors, Reactor
 from peercell.broker.seat import Seat
 from peercell.broker.sockets import LOOPBACK, endpoint_of, listen

@@ -83,7 +83,7 @@ class UnreachableError(PeercellError):
     exit_code = 4
 
 
-class ControlPort:
+class OperatorPort:
     """The answering end: a ROUTER that remembers who asked what.
 
     Parameters

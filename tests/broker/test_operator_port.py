@@ -13,7 +13,13 @@ from tests.broker.messages_for_tests import AnyTestMessage, Note
 from peercell.agents.errors import PeercellError
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Commanded, Event, Reply
-from peercell.broker.control import HostMessage, HostStatus, StatusQuery, UnreachableError, ask
+from peercell.broker.operator_port import (
+    HostMessage,
+    HostStatus,
+    StatusQuery,
+    UnreachableError,
+    ask,
+)
 from peercell.broker.reactor import Reactor
 from peercell.broker.sockets import endpoint_of, listen
 from peercell.broker.wire import Codec, Drop
@@ -92,7 +98,7 @@ def test_a_question_can_be_broken_off() -> None:
     """Ctrl-C while nobody answers: the process ends, whatever the sockets were about to do."""
     code = """if True:
         import signal, sys
-        from peercell.broker.control import HostMessage, StatusQuery, ask
+        from peercell.broker.operator_port import HostMessage, StatusQuery, ask
         from peercell.broker.wire import Codec
         # A shell's background jobs are started with SIGINT ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
