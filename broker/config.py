@@ -14,10 +14,11 @@ from typing import Annotated, Any, TypeVar, cast
 from msgspec import Meta, defstruct, field, structs
 
 from peercell.agents.errors import PeercellError
+from peercell.agents.units import Fraction
 from peercell.broker.cells import LoadedCell, load_cell, shipped_names
 from peercell.broker.role_tables import TABLES
 from peercell.broker.settings_table import Section, SettingsTable
-from peercell.broker.toml_file import ConfigError, TomlFile
+from peercell.broker.toml_file import ConfigError, Setting, TomlFile
 from peercell.grid.model import Id
 from peercell.grid.partition import ZoneOverrides, partition
 
@@ -109,6 +110,23 @@ class MarketGroup(Section, frozen=True, kw_only=True):
     members: Annotated[tuple[PeerId, ...], Meta(min_length=2, max_length=1000)]
 
 
+class Network(Section, frozen=True, kw_only=True):
+    """What a simulated network does to messages; between processes there is a real one.
+
+    Parameters
+    ----------
+    loss : share of the messages that get lost; a larger value costs rounds
+    duplicate : share of the messages that arrive twice; a larger value costs work
+    delay_s : s that a message takes; a larger value costs rounds
+    jitter : share of `delay_s` by which it takes less or more; a larger value reorders messages
+    """
+
+    loss: Fraction = 0.0
+    duplicate: Fraction = 0.0
+    delay_s: Annotated[float, Meta(ge=0.0, le=1e4)] = 0.002
+    jitter: Fraction = 0.5
+
+
 class Telemetry(Section, frozen=True, kw_only=True):
     """What is written down while the cell runs.
 
@@ -148,6 +166,7 @@ class CellConfig(Section, frozen=True, kw_only=True):
     links: tuple[TradeLink, ...] = ()
     market_cells: tuple[MarketGroup, ...] = ()
     zones: ZoneOverrides = ZoneOverrides()
+    network: Network = Network()
     telemetry: Telemetry = Telemetry()
     peers: Mapping[PeerId, Mapping[str, Any]] = {}
 
@@ -216,8 +235,8 @@ class Config:
         )
 
 
-def read_config(path: Path) -> Config:
-    """Return the config in a file.
+def read_config(path: Path, settings: tuple[Setting, ...] = ()) -> Config:
+    """Return the config in a file, with the settings in place of what it says.
 
     Raises
     ------
@@ -228,7 +247,7 @@ def read_config(path: Path) -> Config:
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not TOML", f"it is not UTF-8: {error.reason}") from None
-    file = TomlFile(str(path), text)
+    file = TomlFile(str(path), text, settings)
     file.decode(config_kind())
     own = {key: file.tables[key] for key in CellConfig.__struct_fields__ if key in file.tables}
     cell = file.convert(own, CellConfig)

@@ -10,15 +10,17 @@ from peercell import __version__
 from peercell.agents.errors import PeercellError
 from peercell.agents.trading.calendar import MarketCalendar
 from peercell.broker.cell_plan import CellPlan, plan_cell
-from peercell.broker.config import Config, load_grid, read_config
+from peercell.broker.config import Config, Network, load_grid, read_config
 from peercell.broker.crew import PeerSpec
 from peercell.broker.home import replace_file
 from peercell.broker.plan import Plan
 from peercell.broker.roles import CELL_MESSAGES, peer_spec
+from peercell.broker.toml_file import ConfigError, Setting
 
 # s; what a fork server loads before the first peer starts, and what each peer takes to start. A
 # peer that comes later than planned joins the market late, so this is generous.
 START_S, START_PEER_S = 2.5, 0.05
+_DAY_SAYS = {("clock", "start"), ("clock", "intervals")}
 
 
 class RunOrder(Struct, frozen=True, kw_only=True):
@@ -27,12 +29,14 @@ class RunOrder(Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     config : file
+    settings : in place of what the file says
     day : the whole day to run, in place of what the config says; None for that
     name : of the run; None for that of the cell
     pack : peers in one process
     """
 
     config: Path
+    settings: tuple[Setting, ...] = ()
     day: date | None = None
     name: str | None = None
     pack: int = 1
@@ -77,8 +81,13 @@ def read_order(order: RunOrder) -> Config:
     ConfigError : see `read_config` and `Config.on`.
     OSError : the file cannot be read.
     """
-    config = read_config(order.config)
-    return config if order.day is None else config.on(order.day)
+    config = read_config(order.config, order.settings)
+    if order.day is None:
+        return config
+    for setting in order.settings:
+        if setting.place in _DAY_SAYS:
+            raise ConfigError(f"--set {setting} does not go with --day", "a day says it already")
+    return config.on(order.day)
 
 
 def plan_run(order: RunOrder, now_s: float) -> CellPlan:
@@ -88,10 +97,17 @@ def plan_run(order: RunOrder, now_s: float) -> CellPlan:
 
     Raises
     ------
-    ConfigError : see `read_order` and `plan_cell`.
+    ConfigError : see `read_order` and `plan_cell`; or the config wants a simulated network.
     OSError : the file cannot be read.
     """
     config = read_order(order)
+    if config.cell.network != Network():
+        raise config.file.wrong(
+            ("network",),
+            "[network] says what a simulated network does",
+            "between processes there is a real one",
+            f"peercell run {order.config} --sim",
+        )
     loaded = load_grid(config)
     interval_s = config.cell.clock.interval_s / config.cell.clock.speed
     plan = plan_cell(config, loaded, now_s)

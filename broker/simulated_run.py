@@ -5,15 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from peercell.broker.cell_plan import plan_cell
-from peercell.broker.config import load_grid
+from peercell.broker.config import Network, load_grid
 from peercell.broker.demo import HEADER, grid_text, interval_line
 from peercell.broker.live_plan import RunOrder, peer_specs, read_order, run_note
 from peercell.broker.loop import LinkFaults, Loop
 from peercell.broker.results import IntervalRow, Run
 from peercell.broker.roles import build
-
-# Messages take as long as on one machine.
-LOCAL = LinkFaults(delay_s_min=0.001, delay_s_max=0.003)
 
 
 def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
@@ -29,7 +26,7 @@ def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
     # As with processes, the market opens one interval after its peers are there.
     plan = plan_cell(config, load_grid(config), clock.interval_s / clock.speed)
     note = run_note(plan, order, 0.0)
-    loop = Loop(LOCAL, plan.seed)
+    loop = Loop(_faults(config.cell.network), plan.seed)
     for spec in peer_specs(plan):
         role = build(spec.peer, spec.settings, np.random.default_rng(spec.seed))
         loop.start(spec.peer, role)
@@ -43,6 +40,15 @@ def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
         if interval in run.numbers:
             say(_line(run.interval(interval)))
     return run
+
+
+def _faults(network: Network) -> LinkFaults:
+    return LinkFaults(
+        drop=network.loss,
+        duplicate=network.duplicate,
+        delay_s_min=network.delay_s * (1.0 - network.jitter),
+        delay_s_max=network.delay_s * (1.0 + network.jitter),
+    )
 
 
 def _line(row: IntervalRow) -> str:

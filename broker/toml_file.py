@@ -39,16 +39,41 @@ class ConfigError(PeercellError):
     """A config that cannot be read or says what cannot be; the message begins with file:line."""
 
 
+class Setting(msgspec.Struct, frozen=True):
+    """A value that holds in place of what a file says, as `--set` gives it; `place` has keys."""
+
+    place: Keys
+    value: Any
+
+    def __str__(self) -> str:
+        text = self.value if isinstance(self.value, str) else _shown(self.value)
+        return f"{spelt(self.place)}={text}"
+
+
 @dataclass(frozen=True)
 class TomlFile:
-    """The text of a TOML file, and what to call it in errors."""
+    """The text of a TOML file, what to call it in errors, and what holds in place of the text."""
 
     name: str
     text: str
+    settings: tuple[Setting, ...] = ()
 
     @cached_property
     def tables(self) -> dict[str, Any]:
-        """What the file says, untyped.
+        """What the file says, untyped, with the settings laid over it.
+
+        Raises
+        ------
+        ConfigError : the text is not TOML.
+        """
+        tables = self._written
+        for setting in self.settings:
+            tables = _with(tables, setting.place, setting.value)
+        return tables
+
+    @cached_property
+    def _written(self) -> dict[str, Any]:
+        """What the text says.
 
         Raises
         ------
@@ -107,8 +132,7 @@ class TomlFile:
 
         For what is not in the file it is the line of the table that should hold it.
         """
-        tables = self.tables
-        while place and not _holds(tables, place):
+        while place and not _holds(self._written, place):
             place = place[:-1]
         if not place:
             return 1
@@ -119,7 +143,19 @@ class TomlFile:
 
     def wrong(self, place: Keys, what: str, why: str = "", fix: str = "") -> ConfigError:
         """Return the error about a part of the file; `what` says what is wrong with it."""
-        return ConfigError(f"{self.name}:{self.line(place)}: {what}", why, fix)
+        return ConfigError(f"{self._where(place)}: {what}", why, fix)
+
+    def _where(self, place: Keys) -> str:
+        """Return what to name in an error: the setting that holds there, or file and line."""
+        for setting in reversed(self.settings):
+            at = setting.place
+            if place[: len(at)] == at or (at[: len(place)] == place and not self._has_table(place)):
+                return f"--set {setting}"
+        return f"{self.name}:{self.line(place)}"
+
+    def _has_table(self, place: Keys) -> bool:
+        """Return whether the text has a table there."""
+        return _holds(self._written, place) and isinstance(_at(self._written, place), dict)
 
     def missing_key(self, place: Keys, key: str) -> ConfigError:
         """Return the error about a table without a key that it needs."""
@@ -255,6 +291,15 @@ def _holds(tables: Any, place: Keys) -> bool:
     except LookupError:
         return False
     return True
+
+
+def _with(tables: dict[str, Any], place: Keys, value: object) -> dict[str, Any]:
+    """Return tables in which a value stands at a place, in tables of its own if need be."""
+    key, rest = str(place[0]), place[1:]
+    if rest:
+        inner = tables.get(key)
+        value = _with(inner if isinstance(inner, dict) else {}, rest, value)
+    return {**tables, key: value}
 
 
 def _shown(value: object) -> str:
