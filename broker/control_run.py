@@ -169,7 +169,7 @@ class ControlRun:
         """Let the agents tell each other where they are."""
         for tick in range(1, _MEET_TICKS_MAX):
             self.loop.run(float(tick))
-            if all(agent.knows_all for agent in self.agents.values()):
+            if all(agent.circle.knows_all for agent in self.agents.values()):
                 break
 
     def tick(self) -> None:

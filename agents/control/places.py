@@ -18,47 +18,47 @@ class Places:
 
     Attributes
     ----------
-    tracks : way to the grid above, by member.
+    tracks : way to the grid above, by number of the member.
     """
 
     def __init__(self) -> None:
-        self.tracks: dict[str, Track] = {}
-        self._told: dict[str, PathEntry] = {}
+        self.tracks: dict[int, Track] = {}
+        self._told: dict[int, PathEntry] = {}
         self._step: float | None = None
 
-    def take(self, entry: PathEntry) -> None:
+    def take(self, member: int, entry: PathEntry) -> None:
         """Take in what a member has announced."""
-        self.tracks[entry.owner] = Track(entry.path)
-        self._told[entry.owner] = entry
+        self.tracks[member] = Track(entry.path)
+        self._told[member] = entry
         self._step = None
 
     def step_by_reach(self) -> float:
         """Return 1 by the curvature of squared voltages where each power is scaled by its reach."""
         return self._known_step(
-            {name: (e.reach_kva, e.reach_kva) for name, e in self._told.items()}
+            {member: (e.reach_kva, e.reach_kva) for member, e in self._told.items()}
         )
 
     def step_by_price(self) -> float:
         """Return 1 by the curvature of the dual where all devices follow their prices freely."""
         return self._known_step(
-            {name: (e.kw_per_price, e.kvar_per_price) for name, e in self._told.items()}
+            {member: (e.kw_per_price, e.kvar_per_price) for member, e in self._told.items()}
         )
 
-    def _known_step(self, reach: dict[str, tuple[float, float]]) -> float:
+    def _known_step(self, reach: dict[int, tuple[float, float]]) -> float:
         if self._step is None:
             self._step = 1.0 / max(self._curvature(reach), _TINY)
         return self._step
 
-    def _curvature(self, reach: dict[str, tuple[float, float]]) -> float:
+    def _curvature(self, reach: dict[int, tuple[float, float]]) -> float:
         """Return the largest eigenvalue of slopes times reach times slopes, by power iteration."""
-        names = sorted(self.tracks)
-        movers = [name for name in names if any(reach[name])]
+        members = sorted(self.tracks)
+        movers = [member for member in members if any(reach[member])]
         slopes = np.array(
-            [[self.tracks[k].shared(self.tracks[i]) for i in movers] for k in names]
-        ).reshape(len(names), len(movers), 2)
-        root = np.sqrt(np.array([reach[name] for name in movers]).reshape(len(movers), 2))
+            [[self.tracks[k].shared(self.tracks[i]) for i in movers] for k in members]
+        ).reshape(len(members), len(movers), 2)
+        root = np.sqrt(np.array([reach[member] for member in movers]).reshape(len(movers), 2))
         scaled = np.concatenate([slopes[..., 0] * root[:, 0], slopes[..., 1] * root[:, 1]], axis=1)
-        vector = np.ones(len(names))
+        vector = np.ones(len(members))
         for _ in range(_ROUNDS):
             vector = scaled @ (scaled.T @ vector)
             vector /= max(float(np.linalg.norm(vector)), _TINY)

@@ -4,19 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from peercell.agents.control.voltage_dual import VoltageDual
-from peercell.agents.control.voltage_gradient import VoltageGradient
 from peercell.agents.control.voltage_messages import PathEntry
+from peercell.agents.control.voltage_paper import VoltagePaper
 from peercell.agents.protocol import PeerDown, PeerUp
 from peercell.broker.control_cases import load_control_case
-from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
+from peercell.broker.control_run import Agent, Algorithm, ControlRun, ControlSettings
 from peercell.broker.loop import LinkFaults
 
 CASES = Path(__file__).parents[1] / "reference" / "control"
-ALGORITHMS = [Algorithm.DUAL, Algorithm.GRADIENT]
+ALGORITHMS = [Algorithm.DUAL, Algorithm.GRADIENT, Algorithm.PAPER]
 SPREAD_TICKS = 20
-
-Linked = VoltageDual | VoltageGradient
 
 
 def met(name: str, algorithm: Algorithm) -> ControlRun:
@@ -30,12 +27,7 @@ def met(name: str, algorithm: Algorithm) -> ControlRun:
     return run
 
 
-def linked(run: ControlRun) -> dict[str, Linked]:
-    """Return the agents by name."""
-    return {name: a for name, a in run.agents.items() if isinstance(a, Linked)}
-
-
-def live_without(run: ControlRun, share: float) -> dict[str, Linked]:
+def live_without(run: ControlRun, share: float) -> dict[str, Agent]:
     """Return those that live when a share has crashed, and its neighbours have found out.
 
     A host watches those that its role talks with, so a role hears of a death only at its links.
@@ -44,9 +36,10 @@ def live_without(run: ControlRun, share: float) -> dict[str, Linked]:
     dead = set(names[:: round(1.0 / share)])
     for name in dead:
         run.loop.crash(name, run.loop.now_s)
-    live = {name: agent for name, agent in linked(run).items() if name not in dead}
+    run.loop.run(run.loop.now_s + 1.0)  # what they said last has arrived
+    live = {name: agent for name, agent in run.agents.items() if name not in dead}
     for name, agent in live.items():
-        while lost := dead.intersection(agent.links):
+        while lost := dead.intersection(agent.circle.links):
             run.loop.give(name, PeerDown(min(lost), 1), run.loop.now_s)
             run.loop.run(run.loop.now_s)
     return live
@@ -60,22 +53,32 @@ def test_after_a_crash_everybody_has_links_and_news_spreads(
     run = met("semiurb4-ov", algorithm)
     live = live_without(run, share)
     for name, agent in live.items():
-        assert len(agent.links) >= 3
-        assert all(name in live[peer].links for peer in agent.links)
+        assert len(agent.circle.links) >= 3
+        assert all(name in live[peer].circle.links for peer in agent.circle.links)
     first = min(live)
-    told = live[first].settings.announcement(10**9)
-    live[first]._map.put(told)
+    told = live[first].circle.settings.announcement(10**9)
+    live[first].circle.map.put(told)
     run.loop.run(run.loop.now_s + SPREAD_TICKS)
-    assert all(agent._map.get(PathEntry, first) == told for agent in live.values())
+    assert all(agent.circle.map.get(PathEntry, first) == told for agent in live.values())
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_who_returns_gets_its_links_back(algorithm: Algorithm) -> None:
     run = met("rural1-ov", algorithm)
-    agent = linked(run)[min(run.agents)]
-    before = set(agent.links)
+    agent = run.agents[min(run.agents)]
+    before = set(agent.circle.links)
     gone = min(before)
     agent.step(PeerDown(gone, 1), 1.0)
-    assert gone not in agent.links
+    assert gone not in agent.circle.links
     agent.step(PeerUp(gone, 2), 2.0)
-    assert set(agent.links) == before
+    assert set(agent.circle.links) == before
+
+
+def test_shares_go_along_the_links_that_are_left() -> None:
+    run = met("semiurb4-ov", Algorithm.PAPER)
+    live = live_without(run, 0.2)
+    run.loop.run(run.loop.now_s + SPREAD_TICKS)
+    for agent in live.values():
+        assert isinstance(agent, VoltagePaper)
+        assert set(agent._sums.links) == set(agent.circle.links)
+        assert set(agent._sums.links) <= live.keys()
