@@ -6,9 +6,12 @@ Checks go from cheap to dear and each refusal has a reason to count. All state o
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
-from peercell.broker.wire import UNREADABLE, VERSION, Codec, Drop, Incoming, why_unreadable
+from peercell.broker.wire import UNREADABLE, VERSION, Codec, Count, Drop, Incoming, why_unreadable
 
 WINDOW = 64
 SENDERS_MAX = 4096
@@ -16,14 +19,44 @@ SENDERS_MAX = 4096
 log = logging.getLogger(__name__)
 
 
+class Heard(Struct, frozen=True, array_like=True):
+    """What became of the messages of a sender's present run, which it has numbered from 1.
+
+    Parameters
+    ----------
+    incarnation : of the sender
+    earlier : numbers before the first one that this gate was shown
+    top : highest number that it was shown; top = earlier + applied + refused + missing
+    applied, refused : of these, passed and not; copies of what it was shown before are not counted
+    missing : of these, never shown; those of the last 64 may still come
+    """
+
+    incarnation: Count
+    earlier: Annotated[int, Meta(ge=-1, le=2**53)]
+    top: Count
+    applied: Count
+    refused: Count
+    missing: Count
+
+
 @dataclass(slots=True)
 class _Sender:
-    """What was seen of a sender in its present run: all from `base` to `top` but the `gaps`."""
+    """What was seen of a sender in its present run: all from `base` to `top` but the `gaps`.
+
+    Of these `lost` are so old that they are not among the gaps any more, and do not count.
+    """
 
     incarnation: int
     base: int
     top: int
     gaps: set[int] = field(default_factory=set)
+    lost: int = 0
+    applied: int = 0
+    refused: int = 0
+
+    @property
+    def missing(self) -> int:
+        return self.lost + len(self.gaps)
 
 
 class Gate:
@@ -35,17 +68,16 @@ class Gate:
 
     Attributes
     ----------
-    applied : messages that passed
     refused : messages that did not, by reason
     """
 
     def __init__(self, codec: Codec) -> None:
-        self.applied = 0
         self.refused: Counter[Drop] = Counter()
         self._bodies = codec.bodies
         self._senders: dict[str, _Sender] = {}
         self._warned: set[str] = set()
-        self._given_up = 0
+        # Of runs of senders that are over.
+        self._applied_before = self._missing_before = 0
 
     def admit(self, envelope: Incoming, now_s: float) -> Message | None:
         """Return the message in an envelope, or None when it may not pass, which is counted.
@@ -66,24 +98,48 @@ class Gate:
             sender.top = envelope.seq
         else:
             reason = self._place(envelope, sender)
-        if reason is None:
-            if envelope.expires_s >= now_s:
-                try:
-                    message = self._bodies[envelope.kind](envelope.body)
-                except UNREADABLE as error:
-                    reason = why_unreadable(error)
-                else:
-                    self.applied += 1
-                    return message
+            if reason is not None:
+                self.refused[reason] += 1
+                return None
+            sender = self._senders[envelope.src]
+        if envelope.expires_s >= now_s:
+            try:
+                message = self._bodies[envelope.kind](envelope.body)
+            except UNREADABLE as error:
+                reason = why_unreadable(error)
             else:
-                reason = Drop.EXPIRED
+                sender.applied += 1
+                return message
+        else:
+            reason = Drop.EXPIRED
+        sender.refused += 1
         self.refused[reason] += 1
         return None
 
     @property
+    def applied(self) -> int:
+        """Messages that passed."""
+        return self._applied_before + sum(each.applied for each in self._senders.values())
+
+    @property
     def missing(self) -> int:
         """Messages known from gaps in the numbering that never came; late ones may still come."""
-        return self._given_up + sum(len(sender.gaps) for sender in self._senders.values())
+        return self._missing_before + sum(each.missing for each in self._senders.values())
+
+    @property
+    def heard(self) -> dict[str, Heard]:
+        """What became of the messages of each sender."""
+        return {
+            src: Heard(
+                each.incarnation,
+                each.base - 1,
+                each.top,
+                each.applied,
+                each.refused,
+                each.missing,
+            )
+            for src, each in self._senders.items()
+        }
 
     def _place(self, envelope: Incoming, sender: _Sender | None) -> Drop | None:
         """Find the place of an envelope that is not the next one; return why there is none."""
@@ -109,7 +165,7 @@ class Gate:
         oldest = seq - WINDOW + 1
         skipped = range(max(sender.top + 1, oldest), seq)
         late = {gap for gap in sender.gaps if gap < oldest}
-        self._given_up += len(late) + seq - 1 - sender.top - len(skipped)
+        sender.lost += len(late) + seq - 1 - sender.top - len(skipped)
         sender.gaps -= late
         sender.gaps.update(skipped)
         sender.top = seq
@@ -122,7 +178,8 @@ class Gate:
             # What a stranger said before this process ran is not missing here.
             self._senders[envelope.src] = _Sender(envelope.incarnation, envelope.seq, envelope.seq)
             return None
-        self._given_up += len(before.gaps)
+        self._missing_before += before.missing
+        self._applied_before += before.applied
         sender = self._senders[envelope.src] = _Sender(envelope.incarnation, 1, 0)
         self._advance(sender, envelope.seq)
         return None

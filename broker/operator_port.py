@@ -12,8 +12,18 @@ from msgspec import Meta
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.messages import Message
+from peercell.broker.gate import SENDERS_MAX, Heard
 from peercell.broker.sockets import Socket, connect, make, readable
-from peercell.broker.wire import VERSION, Codec, Count, Drop, DropError, Envelope, Incoming, Name
+from peercell.broker.wire import (
+    VERSION,
+    Codec,
+    Count,
+    Drop,
+    DropError,
+    Envelope,
+    Incoming,
+    Name,
+)
 
 PENDING_MAX = 256
 OPERATOR = "operator"
@@ -35,6 +45,10 @@ class HostStatus(Message, frozen=True):
     handed, sent, waiting, unsent : of the peer; handed = sent + unsent + what waits of it, and
         `waiting` is that of the whole host
     applied, refused, missing : of the peer; `missing` are gaps in what others numbered
+    told : number of the last message that was sent to each other peer
+    heard : what became of the messages of each other peer
+    unaccounted : by how many messages the counts of the host contradict each other; 0 unless it
+        has a defect
     unattributed : frames and messages that arrived for no peer of this host, by reason
     links : open outgoing links of the host
     timers : fired so far; `late_*_s` is how late half, 99 % and the worst of them were
@@ -51,6 +65,9 @@ class HostStatus(Message, frozen=True):
     applied: Count
     refused: Counts
     missing: Count
+    told: Annotated[dict[Name, Count], Meta(max_length=SENDERS_MAX)]
+    heard: Annotated[dict[Name, Heard], Meta(max_length=SENDERS_MAX)]
+    unaccounted: Count
     unattributed: Counts
     links: Count
     timers: Count

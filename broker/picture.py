@@ -1,7 +1,7 @@
 """What the answers of the peers of a cell come to: one picture of the whole, and what is unmet."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from math import fsum
 
@@ -11,6 +11,7 @@ from peercell.agents.dso_messages import DsoStatus
 from peercell.agents.grid_parts import BrokenLimit
 from peercell.agents.trading.calendar import MarketPhase, Moment
 from peercell.agents.trading.contract_messages import MarketStatus, Settlement
+from peercell.broker.balance import Messages, balance
 from peercell.broker.crew import State
 from peercell.broker.live import Told
 from peercell.broker.live_plan import RunNote
@@ -58,32 +59,6 @@ class Settled(Struct, frozen=True, kw_only=True):
     saving_eur: float
     traded_kwh: float
     unserved_kwh: float
-
-
-class Messages(Struct, frozen=True, kw_only=True):
-    """What became of all messages: sent = applied + dropped + in_flight.
-
-    Arrivals are counted first and departures then, so what is sent in between is in flight.
-
-    Parameters
-    ----------
-    handed : by the roles; handed = sent + unsent + waiting
-    sent : taken by the network
-    applied : heard by a role
-    dropped : arrived and refused, by reason
-    unsent : given up before they were sent, by reason
-    waiting : in the outboxes
-    in_flight : sent and not yet arrived, or lost with a process that ended; None after a restart,
-        when the counts of what ran before are gone
-    """
-
-    handed: int
-    sent: int
-    applied: int
-    dropped: dict[str, int]
-    unsent: dict[str, int]
-    waiting: int
-    in_flight: int | None
 
 
 class GridPicture(Struct, frozen=True, kw_only=True):
@@ -311,29 +286,5 @@ def _grid(dso: DsoStatus | None) -> GridPicture | None:
 
 
 def _messages(told: Told) -> Messages:
-    """Add up what all peers have counted; what a process counts as a whole only once."""
-    hosts, later = told.hosts.values(), told.later.values()
-    first = {state.control: state.peer for state in reversed(told.states)}
-    dropped = _sum(host.refused for host in hosts)
-    dropped.update(
-        _sum(told.hosts[peer].unattributed for peer in first.values() if peer in told.hosts)
-    )
-    sent, applied = sum(host.sent for host in later), sum(host.applied for host in hosts)
-    restarted = any(state.restarts for state in told.states)
-    complete = len(told.hosts) == len(told.later) == len(told.states) and not restarted
-    return Messages(
-        handed=sum(host.handed for host in later),
-        sent=sent,
-        applied=applied,
-        dropped=dict(dropped),
-        unsent=dict(_sum(host.unsent for host in later)),
-        waiting=sum(told.later[peer].waiting for peer in first.values() if peer in told.later),
-        in_flight=sent - applied - dropped.total() if complete else None,
-    )
-
-
-def _sum(counts: Iterable[dict[str, int]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
-    return total
+    processes = {state.control: state.peer for state in reversed(told.states)}
+    return balance(told.hosts, told.later, processes.values())

@@ -5,6 +5,7 @@ their timers say, and sends what they asked for, in frames of up to 64 messages.
 it in that order; the rest of the class are its parts.
 """
 
+import logging
 import math
 import socket
 from collections import Counter
@@ -48,7 +49,7 @@ from peercell.broker.seat import Seat
 from peercell.broker.signals import StopSignals
 from peercell.broker.sockets import Socket, bind, make, readable
 from peercell.broker.timers import Timers
-from peercell.broker.wire import Codec, Drop
+from peercell.broker.wire import FRAME_BYTES_MAX, Codec, Drop
 
 FRAMES_PER_TURN = 256
 FRAMES_ASKED_FOR = 4
@@ -56,6 +57,8 @@ REQUESTS_PER_TURN = 16
 TIDY_S = 60.0
 # The host's own timer; peers have names.
 _TIDY = ("", "tidy")
+
+log = logging.getLogger(__name__)
 
 Observer = Callable[[str, Message], None]
 
@@ -115,7 +118,8 @@ class Reactor:
         except PeercellError:
             self._context.destroy()
             raise
-        self._control = OperatorPort(router, Codec(*unions, HostMessage))
+        answers = Codec(*unions, HostMessage, frame_bytes_max=FRAME_BYTES_MAX)
+        self._control = OperatorPort(router, answers)
         self._poller = zmq.Poller()
         self._poller.register(self._inbound, zmq.POLLIN)
         self._poller.register(router, zmq.POLLIN)
@@ -262,6 +266,8 @@ class Reactor:
         for (peer, name), due_s in self._timers.pop_due(now_s):
             if (peer, name) == _TIDY:
                 self._outbound.tidy(now_s)
+                if wrong := self._unaccounted():
+                    log.error("%d messages of this host are unaccounted for", wrong)
                 self._timers.set(_TIDY, now_s + TIDY_S)
                 continue
             self.lateness.note(now_s - due_s)
@@ -312,6 +318,17 @@ class Reactor:
             else:
                 self._step(place.seat, Commanded(request_id, request), now_s)
 
+    def _unaccounted(self) -> int:
+        """Return by how many messages the books of this host do not balance."""
+        seats = [place.seat for place in self._places.values()]
+        left = sum(seat.sent + seat.unsent.total() for seat in seats) + self.waiting
+        wrong = abs(sum(seat.handed for seat in seats) - left)
+        for place in self._places.values():
+            for each in place.gate.heard.values():
+                known = each.earlier + each.applied + each.refused + each.missing
+                wrong += abs(each.top - known)
+        return wrong
+
     def _status(self, place: _Place, now_s: float) -> HostStatus:
         seat, gate, late = place.seat, place.gate, self.lateness
         return HostStatus(
@@ -325,6 +342,9 @@ class Reactor:
             applied=gate.applied,
             refused={str(k): n for k, n in gate.refused.items()},
             missing=gate.missing,
+            told={dst: stream.seq for dst, stream in seat.streams.items()},
+            heard=gate.heard,
+            unaccounted=self._unaccounted(),
             unattributed={str(k): n for k, n in self.unattributed.items()},
             links=len(self._outbound),
             timers=late.count,

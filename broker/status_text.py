@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from peercell.broker.balance import Messages
 from peercell.broker.output import builtins, table
 from peercell.broker.picture import Picture, Settled
 
@@ -35,18 +36,29 @@ def _lines(seen: Picture) -> Iterator[str]:
         f" saved {totals.saving_eur:.2f} EUR"
     )
     yield f"  grid       {grid_text(seen)}"
-    if (messages := seen.messages) is not None:
-        dropped = sum(messages.dropped.values())
-        in_flight = "unknown after a restart" if messages.in_flight is None else messages.in_flight
-        yield (
-            f"  messages   {messages.sent:,} sent = {messages.applied:,} applied +"
-            f" {dropped:,} dropped + {in_flight} in flight;"
-            f" {sum(messages.unsent.values()):,} not sent"
-        )
+    if seen.messages is not None:
+        yield f"  messages   {messages_text(seen.messages)}"
     peers = ", ".join(f"{count} {state}" for state, count in seen.peers.items())
     yield f"  peers      {peers}"
     rows = [row for each in seen.members if isinstance(row := builtins(each), dict)]
     yield table(rows, MEMBER_COLUMNS)
+
+
+def messages_text(messages: Messages) -> str:
+    """Return what became of all messages, with the reasons of losses."""
+    wrong = messages.unaccounted
+    return (
+        f"{messages.sent:,} sent = {messages.applied:,} applied"
+        f" + {_counts(messages.dropped)} dropped + {messages.in_flight:,} in flight;"
+        f" {_counts(messages.unsent)} not sent; {_counts(messages.refused)} refused"
+        + (f"; {wrong:,} UNACCOUNTED FOR" if wrong else "")
+    )
+
+
+def _counts(by_reason: dict[str, int]) -> str:
+    """Return the sum of some counts, and what it is made of."""
+    named = ", ".join(f"{count:,} {reason}" for reason, count in by_reason.items())
+    return f"{sum(by_reason.values()):,}" + (f" ({named})" if named else "")
 
 
 def interval_text(seen: Picture) -> str:

@@ -6,6 +6,7 @@ from peercell.agents.trading.calendar import MarketCalendar, MarketPhase
 from peercell.agents.trading.contract_messages import MarketStatus, Settlement
 from peercell.agents.trading.messages import LinkTrade, TraderSettled
 from peercell.broker.crew import State
+from peercell.broker.gate import Heard
 from peercell.broker.live import Told
 from peercell.broker.live_plan import RunNote
 from peercell.broker.operator_port import HostStatus
@@ -78,19 +79,22 @@ MARKET = {
 }
 
 
-def host(peer: str, *, sent: int, applied: int, bad: int = 0) -> HostStatus:
-    """Return the counts of a peer."""
+def host(peer: str, told: dict[str, int], heard: dict[str, Heard]) -> HostStatus:
+    """Return the counts of a peer that has one message for nobody, beside those it has sent."""
     return HostStatus(
         peer=peer,
         incarnation=1,
         uptime_s=1.0,
-        handed=sent + 1,
-        sent=sent,
+        handed=sum(told.values()) + 1,
+        sent=sum(told.values()),
         waiting=0,
         unsent={"no-route": 1},
-        applied=applied,
-        refused={"duplicate": bad} if bad else {},
-        missing=0,
+        applied=sum(each.applied for each in heard.values()),
+        refused={},
+        missing=sum(each.missing for each in heard.values()),
+        told=told,
+        heard=heard,
+        unaccounted=0,
         unattributed={},
         links=1,
         timers=1,

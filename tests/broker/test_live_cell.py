@@ -35,6 +35,7 @@ def test_a_cell_trades_dispatches_and_ends(cell: Cell) -> None:
         messages["applied"] + sum(messages["dropped"].values()) + messages["in_flight"]
     )
     assert messages["in_flight"] >= 0
+    assert messages["unaccounted"] == 0
     assert 0.9 < seen["grid"]["v_min_pu"] <= seen["grid"]["v_max_pu"] < 1.1
     assert seen["totals"]["unsettled"] == seen["totals"]["fallbacks"] == 0
     again = cell.run("--home", str(cell.home), "up", "fast.toml")

@@ -20,6 +20,7 @@ from tests.broker.cell_for_tests import (
 )
 
 from peercell.broker.crew import State
+from peercell.broker.gate import Heard
 from peercell.broker.live import Told
 from peercell.broker.picture import picture
 from peercell.broker.status_text import status_text
@@ -88,25 +89,14 @@ def test_after_the_last_interval_its_settlement_counts() -> None:
     )
 
 
-def test_messages_add_up() -> None:
+def test_what_became_of_messages_is_told() -> None:
     peers = list(NOTE.roles)
-    hosts = {peer: host(peer, sent=10, applied=8, bad=1) for peer in peers}
-    later = {peer: host(peer, sent=12, applied=10, bad=1) for peer in peers}
-    seen = picture(NOTE, replace(TOLD, hosts=hosts, later=later), NOW_S).messages
-    assert seen is not None
-    assert (seen.sent, seen.applied, seen.dropped) == (36, 24, {"duplicate": 3})
-    assert seen.in_flight == 36 - 24 - 3
-    assert seen.handed == seen.sent + sum(seen.unsent.values()) + seen.waiting
-
-
-def test_counts_that_ended_with_a_process_are_not_made_up() -> None:
-    hosts = {peer: host(peer, sent=10, applied=12) for peer in NOTE.roles}
-    states = (state("mg1.trader", restarts=1), *STATES[1:])
-    told = replace(TOLD, states=states, hosts=hosts, later=hosts)
-    seen = picture(NOTE, told, NOW_S)
-    assert seen.messages is not None
-    assert seen.messages.in_flight is None
-    assert "unknown after a restart in flight" in status_text(seen)
+    hosts = {peer: host(peer, {"dso": 10}, {"dso": Heard(1, 0, 8, 7, 1, 0)}) for peer in peers}
+    seen = picture(NOTE, replace(TOLD, hosts=hosts, later=hosts), NOW_S)
+    assert (
+        "  messages   30 sent = 7 applied + 1 (1 refused) dropped + 22 in flight;"
+        " 3 (3 no-route) not sent; 0 refused; 16 UNACCOUNTED FOR\n"
+    ) in status_text(seen)
 
 
 def test_the_live_view_draws_what_the_picture_says() -> None:
