@@ -97,7 +97,7 @@ def run_crew(
     unions = [find(union) for union in crew.unions]
     with (
         closing(RosterFile(home.roster(crew.name))) as roster,
-        Reactor(doors, [*unions, MembershipMessage], clock, crew.loss) as reactor,
+        Reactor(doors, [*unions, MembershipMessage], clock, crew.faults) as reactor,
     ):
         for peer, endpoint in crew.seeds.items():
             reactor.route(peer, endpoint)

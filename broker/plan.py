@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
 from peercell.broker.crew import JOURNAL_BYTES_MAX, PeerSpec, State
-from peercell.broker.faults import NO_LOSS, Loss
+from peercell.broker.faults.fate import Active
 from peercell.broker.operator_port import HostMessage
 from peercell.broker.wire import FRAME_BYTES_MAX, Codec, Count
 
@@ -26,7 +26,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     pack : peers in one process; 1 unless the cell is large
     address : numeric address that the peers listen at
     journal_bytes_max : of each peer's journal; 0 for none
-    loss : messages that are lost on purpose
+    faults : what happens on purpose to the messages of all peers
     """
 
     cell: str
@@ -37,7 +37,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     pack: int = 1
     address: str = "127.0.0.1"
     journal_bytes_max: int = JOURNAL_BYTES_MAX
-    loss: Loss = NO_LOSS
+    faults: tuple[Active, ...] = ()
 
 
 class PeerState(Struct, frozen=True, array_like=True):

@@ -32,7 +32,8 @@ from peercell.agents.protocol import (
     TimerFired,
 )
 from peercell.broker.clock import Clock
-from peercell.broker.faults import NO_LOSS, Loss, losing
+from peercell.broker.faults.fate import Active
+from peercell.broker.faults.losing import losing
 from peercell.broker.gate import Gate
 from peercell.broker.lateness import Lateness
 from peercell.broker.operator_port import (
@@ -94,7 +95,7 @@ class Reactor:
     doors : where to listen
     unions : of the messages that the roles hear
     clock : host time
-    loss : messages to lose on purpose
+    faults : what happens on purpose to the messages that its roles send
 
     Raises
     ------
@@ -102,7 +103,11 @@ class Reactor:
     """
 
     def __init__(
-        self, doors: Doors, unions: Sequence[object], clock: Clock, loss: Loss = NO_LOSS
+        self,
+        doors: Doors,
+        unions: Sequence[object],
+        clock: Clock,
+        faults: Sequence[Active] = (),
     ) -> None:
         self.lateness = Lateness()
         self.unattributed: Counter[Drop] = Counter()
@@ -125,7 +130,7 @@ class Reactor:
         self._poller.register(router, zmq.POLLIN)
         self._outbound = Outbound(self._context, self._codec, self._poller)
         put = self._outbound.put
-        self._put = losing(put, loss) if loss.share else put
+        self._put = losing(put, faults) if faults else put
         self._places: dict[str, _Place] = {}
         self._timers: Timers[tuple[str, str]] = Timers()
         self._timers.set(_TIDY, self._started_s + TIDY_S)

@@ -2,7 +2,7 @@
 
 mg1.trader     a peer
 mg1.*          a pattern, with * and ?
-mg=1           the peers of microgrid mg1, its trader among them; mg=mg1 is the same
+mg1            the peers of microgrid mg1, its trader among them; the same as mg=1
 role=prosumer  all of a role
 all            all
 !mg1.c3        not these; commas join
@@ -61,7 +61,7 @@ def _fits(term: str, peer: str, role: str) -> bool:
     """Return whether a term that is not negated means a peer."""
     key, equals, value = term.partition("=")
     if not equals:
-        return term == "all" or fnmatchcase(peer, term)
+        return term == "all" or fnmatchcase(peer, term) or _microgrid(peer) == term
     if key == "role":
         return fnmatchcase(role, value)
     return _microgrid(peer) in {value, f"mg{value}"}

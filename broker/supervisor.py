@@ -219,7 +219,7 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
             seeds=seeds,
             observer=DIRECTORY,
             journal_bytes_max=plan.journal_bytes_max,
-            loss=plan.loss,
+            faults=plan.faults,
         )
         workers.append(Worker(crew, home.crew(name), listener, now_s))
     return workers

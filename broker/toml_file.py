@@ -119,8 +119,10 @@ class TomlFile:
             keys = _pinned(value, kind, _steps(end))
             if lacks := re.fullmatch(r"Object missing required field `(\w+)`", wanted):
                 raise self.missing_key(place + keys, lacks[1]) from None
-            if wanted.startswith("Invalid enum value"):
-                wanted = f"expected {' or '.join(_choices(inspect.type_info(kind), keys))}"
+            if wanted.startswith(("Invalid enum value", "Invalid value")):
+                choices = _choices(inspect.type_info(kind), keys)
+                near = get_close_matches(json.dumps(_at(value, keys)), choices, n=1)
+                wanted = f"expected {' or '.join(near or choices)}"
             raise self.wrong(
                 place + keys,
                 f'"{spelt(place + keys)}" cannot be {_shown(_at(value, keys))}',
@@ -196,12 +198,7 @@ def _unknown_keys(
     """Yield the place of each key that its Struct does not have, with the keys that it has."""
     match kind, value:
         case inspect.StructType(array_like=False), dict():
-            fields = {field.encode_name: field.type for field in kind.fields}
-            for key, item in value.items():
-                if key not in fields:
-                    yield (*place, key), list(fields)
-                else:
-                    yield from _unknown_keys(item, fields[key], (*place, key))
+            yield from _unknown_in_table(value, kind, place)
         case inspect.DictType(), dict():
             for key, item in value.items():
                 yield from _unknown_keys(item, kind.value_type, (*place, key))
@@ -209,8 +206,29 @@ def _unknown_keys(
             for position, item in enumerate(value):
                 yield from _unknown_keys(item, kind.item_type, (*place, position))
         case inspect.UnionType(), dict():
-            for choice in kind.types:
+            for choice in _meant(kind, value):
                 yield from _unknown_keys(value, choice, place)
+
+
+def _unknown_in_table(
+    value: dict[str, Any], kind: inspect.StructType, place: Keys
+) -> Iterator[tuple[Keys, list[str]]]:
+    fields = {field.encode_name: field.type for field in kind.fields}
+    for key, item in value.items():
+        if key in fields:
+            yield from _unknown_keys(item, fields[key], (*place, key))
+        elif key != kind.tag_field:
+            yield (*place, key), list(fields)
+
+
+def _meant(kind: inspect.UnionType, value: dict[str, Any]) -> Iterator[inspect.Type]:
+    """Yield the types of a union that a table can be: of those with a tag the one that it names."""
+    for choice in kind.types:
+        match choice:
+            case inspect.StructType(tag_field=str() as key, tag=tag) if value.get(key) != tag:
+                continue
+            case _:
+                yield choice
 
 
 def _steps(end: str) -> list[str | int]:
@@ -257,13 +275,23 @@ def _choices(kind: inspect.Type, place: Keys) -> list[str]:
             return [json.dumps(member.value) for member in kind.cls]
         case inspect.UnionType():
             return [name for choice in kind.types for name in _choices(choice, place)]
-        case inspect.StructType() if place:
-            (inner,) = (field.type for field in kind.fields if field.encode_name == place[0])
-            return _choices(inner, place[1:])
-        case inspect.DictType() if place:
-            return _choices(kind.value_type, place[1:])
-        case inspect.ListType() | inspect.VarTupleType() if place:
-            return _choices(kind.item_type, place[1:])
+        case inspect.StructType() if place and place == (kind.tag_field,):
+            return [json.dumps(kind.tag)]
+        case _ if place:
+            return [name for each in _inner(kind, place[0]) for name in _choices(each, place[1:])]
+        case _:
+            return []
+
+
+def _inner(kind: inspect.Type, key: str | int) -> list[inspect.Type]:
+    """Return what stands behind a key of a type."""
+    match kind:
+        case inspect.StructType():
+            return [field.type for field in kind.fields if field.encode_name == key]
+        case inspect.DictType():
+            return [kind.value_type]
+        case inspect.ListType() | inspect.VarTupleType():
+            return [kind.item_type]
         case _:
             return []
 

@@ -23,6 +23,7 @@ ROLES = {
         (("mg12.c10", "mg1.c1"), ["mg1.c1", "mg12.c10"]),
         (("mg1.*",), ["mg1.trader", "mg1.c1"]),
         (("mg1?.*",), ["mg12.trader", "mg12.c10"]),
+        (("mg1",), ["mg1.trader", "mg1.c1"]),
         (("mg=1",), ["mg1.trader", "mg1.c1"]),
         (("mg=mg12",), ["mg12.trader", "mg12.c10"]),
         (("role=trader",), ["mg1.trader", "mg12.trader"]),
