@@ -18,6 +18,7 @@ from peercell.agents.trading.blocks import Offer
 from peercell.agents.trading.calendar import MarketCalendar
 from peercell.agents.trading.market import MarketTraderSettings
 from peercell.agents.trading.prosumer import ProsumerSettings
+from peercell.agents.trading.retail import RetailTerms
 from peercell.agents.trading.settings import VOTE_RINGS, MarketCell, TraderSettings
 from peercell.broker.cells import LoadedCell
 from peercell.broker.config import Config, Telemetry
@@ -28,6 +29,7 @@ from peercell.broker.market_plan import (
     trader_of,
 )
 from peercell.broker.prosumer_plan import Schedule, traded, units
+from peercell.broker.retail_plan import asset_powers_kw, retail_terms
 from peercell.broker.role_tables import DSO, GRID_SERVICE, PROSUMER, TRADING, WHOLESALE
 from peercell.broker.settings_table import Section, SettingsTable
 from peercell.broker.voltage_plan import voltage_plan
@@ -176,13 +178,16 @@ class _Planner:
     def settings(self) -> Iterator[tuple[str, Struct]]:
         """Yield the settings of all peers but the grid service."""
         schedule = Schedule(self._config, self._loaded)
+        aggregator = self._aggregator()
+        links = (link for cell in self.cells for link in cell.links)
+        retail = retail_terms(links, aggregator, asset_powers_kw(self._loaded.cell))
         for microgrid in self._zones.microgrids:
             prosumers = dict(self._prosumers(microgrid, schedule))
             trader = trader_of(microgrid.id)
             contracts = tuple(peer for peer, told in prosumers.items() if told.trader == trader)
-            yield trader, self._trader(trader, contracts)
+            yield trader, self._trader(trader, contracts, retail.get(trader))
             yield from prosumers.items()
-        yield AGGREGATOR, self._aggregator()
+        yield AGGREGATOR, aggregator
         yield DSO_ID, self._dso()
 
     def grid(self, others: Mapping[str, Struct]) -> GridPeerSettings:
@@ -221,11 +226,14 @@ class _Planner:
             }
             yield peer, self._settled(ProsumerSettings, PROSUMER, peer, derived)
 
-    def _trader(self, trader: str, contracts: tuple[str, ...]) -> MarketTraderSettings:
+    def _trader(
+        self, trader: str, contracts: tuple[str, ...], retail: RetailTerms | None
+    ) -> MarketTraderSettings:
         derived = {
             "trading": self._trading(trader),
             "calendar": self.calendar,
             "prosumers": contracts,
+            "retail": retail,
         }
         return self._settled(MarketTraderSettings, TRADING, trader, derived)
 

@@ -45,7 +45,7 @@ class Settled(Struct, frozen=True, kw_only=True):
     price_eur_per_kwh_min, price_eur_per_kwh_max : over the members
     cost_eur : of all generation, transfer and lost load
     gap_eur, relative_gap : by how much at most the plan costs more than the best one
-    saving_eur : of the microgrids, against standing alone
+    saving_eur : of all members together, against each with the retailer alone
     traded_kwh, unserved_kwh : over the links, and not served to anybody
     """
 
@@ -82,7 +82,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     fallbacks : plans that a gate closed before they were certified, over all members
     unsettled : deliveries that began without a plan, over all members
     late_offers : of prosumers
-    saving_eur : of the microgrids
+    saving_eur : of all members together, against each with the retailer alone
     restarts : of processes
     """
 
@@ -142,7 +142,7 @@ def picture(note: RunNote, told: Told, now_s: float) -> Picture:
         members=tuple(
             _member(name, told.market[name]) for name in note.members if name in told.market
         ),
-        totals=_totals(note, told),
+        totals=_totals(told),
         grid=_grid(told.dso),
         messages=_messages(told) if told.hosts else None,
         peers=dict(Counter(str(state.state) for state in told.states)),
@@ -229,11 +229,7 @@ def settled(note: RunNote, settlements: Sequence[tuple[str, Settlement]]) -> Set
         cost_eur=cost,
         gap_eur=gap,
         relative_gap=gap / cost if cost > 0.0 else 0.0,
-        saving_eur=fsum(
-            settlement.saving_eur
-            for member, settlement in settlements
-            if note.roles[member] == "trader"
-        ),
+        saving_eur=fsum(settlement.saving_eur for _, settlement in settlements),
         # Each trade is written down by its two ends.
         traded_kwh=fsum(_traded_kwh(settlement) for _, settlement in settlements) / 2.0,
         unserved_kwh=fsum(fsum(plan.unserved_kwh) for plan in plans),
@@ -254,18 +250,15 @@ def _traded_kwh(settlement: Settlement) -> float:
     return fsum(fsum((*trade.sold_kwh, *trade.bought_kwh)) for trade in settlement.plan.trades)
 
 
-def _totals(note: RunNote, told: Told) -> Totals:
-    market = told.market
-    answers = market.values()
+def _totals(told: Told) -> Totals:
+    answers = told.market.values()
     processes = {state.pid: state.restarts for state in told.states}
     return Totals(
         settled=min((each.settled for each in answers), default=0),
         fallbacks=sum(each.fallbacks for each in answers),
         unsettled=sum(each.unsettled for each in answers),
         late_offers=sum(each.late_offers for each in answers),
-        saving_eur=fsum(
-            each.saving_eur for member, each in market.items() if note.roles[member] == "trader"
-        ),
+        saving_eur=fsum(each.saving_eur for each in answers),
         restarts=sum(processes.values()),
     )
 

@@ -56,7 +56,11 @@ class IntervalRow(Struct, frozen=True, kw_only=True):
 
 
 class SettlementRow(Struct, frozen=True, kw_only=True):
-    """What a member settled in an interval; `payment_eur` is what it pays minus what it gets."""
+    """What a member settled in an interval.
+
+    `payment_eur` is what it pays minus what it gets. `standalone_eur` would be its cost without
+    anybody else, `retail_eur` that with the retailer alone, against which `saving_eur` counts.
+    """
 
     interval: int
     at: datetime
@@ -72,6 +76,7 @@ class SettlementRow(Struct, frozen=True, kw_only=True):
     payment_eur: float
     gap_eur: float
     standalone_eur: float
+    retail_eur: float
     saving_eur: float
 
 
@@ -202,6 +207,7 @@ class Run:
                 payment_eur=plan.payment_eur,
                 gap_eur=plan.gap_eur,
                 standalone_eur=plan.standalone_eur,
+                retail_eur=fact.retail_eur,
                 saving_eur=fact.saving_eur,
             )
 

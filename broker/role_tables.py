@@ -159,7 +159,7 @@ TRADING = SettingsTable(
     settings=(TraderSettings, MarketTraderSettings),
     derived=frozenset(
         {"name", "offers", "roster", "cells", "gossip_peers", "gate_closure_s"}
-        | {"trading", "calendar", "prosumers"}
+        | {"trading", "calendar", "prosumers", "retail"}
     ),
     terms=TradingTerms,
     defaults={"voll_eur_per_kwh": 10.0, "round_s": 0.05, "retry_s": 0.2},

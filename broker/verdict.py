@@ -23,7 +23,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     traded_kwh, unserved_kwh, cost_eur : of the whole run
     gap_eur : by how much at most all plans together cost more than the best ones
     relative_gap : the same by the cost
-    saving_eur : of the microgrids, against each standing alone
+    saving_eur : of all members together, against each with the retailer alone
     v_min_pu, v_max_pu : of all buses and observed intervals; None without any
     loading_percent_max : of all branches with a rating; None without any
     violations : broken limits, added up over the observed intervals
@@ -119,7 +119,7 @@ def _lines(told: Verdict) -> list[str]:
         )
     lines.append(
         f"energy    {told.traded_kwh:.2f} kWh traded, {told.unserved_kwh:.2f} kWh not served;"
-        f" {told.saving_eur:.2f} EUR saved against microgrids that stand alone"
+        f" {told.saving_eur:.2f} EUR saved against the retailer alone"
     )
     if told.v_min_pu is not None and told.v_max_pu is not None:
         deviation = told.deviation_kwh_max

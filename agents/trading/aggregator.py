@@ -7,18 +7,15 @@ at the retail price. So no mechanism of its own is needed (section II of the pap
 as the retailer of the microgrids).
 """
 
-from typing import Annotated
-
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from peercell.agents.protocol import Action, Event
 from peercell.agents.trading.blocks import Block, Offer
 from peercell.agents.trading.calendar import MarketCalendar, at_interval
 from peercell.agents.trading.market import MarketTrader, MarketTraderSettings
+from peercell.agents.trading.retail import PriceSeries
 from peercell.agents.trading.settings import TraderSettings
-from peercell.agents.units import EnergyKwh, PriceEurPerKwh
-
-PriceSeries = Annotated[tuple[PriceEurPerKwh, ...], Meta(min_length=1)]
+from peercell.agents.units import EnergyKwh
 
 
 class AggregatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -106,7 +106,9 @@ class Settlement(Message, frozen=True):
     """Fact: what a trader has settled for an interval.
 
     Generation, load and trades balance: generation + bought + unserved = load + sold + spilled.
-    `saving_eur` is the stand-alone cost minus what the plan costs, at least minus the trader's gap.
+    `retail_eur` is what it would have cost with the retailer alone, and without one standing alone;
+    `saving_eur` is that minus what the plan costs, payments included. The savings of all members of
+    a market add up to at least minus their gaps.
     """
 
     interval: Counter
@@ -115,6 +117,7 @@ class Settlement(Message, frozen=True):
     load_kwh: EnergyVector
     short: Annotated[tuple[Shortage, ...], Meta(max_length=PROSUMERS_MAX)]
     late: Annotated[tuple[PeerName, ...], Meta(max_length=PROSUMERS_MAX)]
+    retail_eur: MoneyEur
     saving_eur: MoneyEur
 
 

@@ -58,6 +58,7 @@ from peercell.agents.trading.offer_book import (
     shortages,
     total,
 )
+from peercell.agents.trading.retail import RetailTerms, retail_cost
 from peercell.agents.trading.settings import TraderSettings
 from peercell.agents.trading.trader import GATE, ROUND, MicrogridTrader
 from peercell.agents.units import PeerName, PositiveDurationS
@@ -78,12 +79,14 @@ class MarketTraderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
         every interval beside its prosumers, its `gate_closure_s` is the calendar's
     calendar : of the market
     prosumers : peers under contract; none for a coupling agent
+    retail : what a retailer offers, against which savings count; None: against standing alone
     retry_s : s after which a missing offer is asked for again; larger saves messages
     """
 
     trading: TraderSettings
     calendar: MarketCalendar
     prosumers: tuple[PeerName, ...] = ()
+    retail: RetailTerms | None = None
     retry_s: PositiveDurationS = 1.0
 
 
@@ -262,6 +265,7 @@ class MarketTrader:
             return []
         interval = plan.epoch - 1
         parts = shares(self._members, plan, self.settings.trading.voll_eur_per_kwh)
+        retail_eur = self._retail_eur(plan)
         settlement = Settlement(
             interval,
             self.settings.calendar.at(interval),
@@ -269,7 +273,8 @@ class MarketTrader:
             tuple(offer.load_kwh for offer in total(self._members)),
             shortages(parts),
             self._late,
-            plan.standalone_eur - plan.cost_eur - plan.payment_eur,
+            retail_eur,
+            retail_eur - plan.cost_eur - plan.payment_eur,
         )
         self._schedules[interval] = {
             peer: Schedule(interval, part, plan.certified)
@@ -284,6 +289,14 @@ class MarketTrader:
             Record(settlement),
             *(Send(peer, schedule) for peer, schedule in told),
         ]
+
+    def _retail_eur(self, plan: TraderSettled) -> float:
+        """Return what the interval would have cost without the market, EUR."""
+        terms, interval = self.settings.retail, plan.epoch - 1
+        if terms is None:
+            return plan.standalone_eur
+        voll = self.settings.trading.voll_eur_per_kwh
+        return sum(retail_cost(offer, terms, interval, voll) for offer in total(self._members))
 
     def _count(self, settlement: Settlement) -> None:
         counts, plan = self._counts, settlement.plan

@@ -56,7 +56,7 @@ def settlement(interval: int, peer: str, *, certified: bool = True) -> Settlemen
         unconfirmed=(),
     )
     at = CALENDAR.at(interval)
-    return Settlement(interval, at, plan, (1.0,), (), (), 0.9)
+    return Settlement(interval, at, plan, (1.0,), (), (), 1.75, 0.65)
 
 
 def status(last: Settlement | None) -> MarketStatus:

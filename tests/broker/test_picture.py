@@ -37,9 +37,9 @@ def test_a_cell_whose_members_have_settled_what_is_delivered_is_converged() -> N
     assert settled is not None
     assert (settled.interval, settled.cost_eur, settled.gap_eur) == (1, 3.0, 6e-6)
     assert isclose(settled.relative_gap, 2e-6)
-    # Both ends write a trade down; the aggregator's saving is no microgrid's.
-    assert (settled.traded_kwh, settled.saving_eur) == (2.0, 0.9)
-    assert seen.totals.saving_eur == 1.1
+    # Both ends write a trade down; the aggregator earns its part of what is saved.
+    assert (settled.traded_kwh, settled.saving_eur) == (2.0, 1.3)
+    assert seen.totals.saving_eur == 2.2
     assert "converged\n" in status_text(seen)
 
 
@@ -109,7 +109,7 @@ def test_the_live_view_draws_what_the_picture_says() -> None:
     lines = drawn.get().splitlines()
     assert lines[0].split() == ["cell", '"two"', "converged"]
     (member,) = (line.split() for line in lines if line.startswith("mg1.trader"))
-    assert member == ["mg1.trader", "1", "3", "0.2000", "2.000", "0.900", "3.0e-06", "▁▁"]
+    assert member == ["mg1.trader", "1", "3", "0.2000", "2.000", "0.650", "3.0e-06", "▁▁"]
     assert json.loads(json_line(seen))["converged"] is True
 
 

@@ -85,7 +85,7 @@ def test_a_run_is_told_by_its_journals(folder: Path) -> None:
     )
     told = verdict(run)
     assert (told.converged, told.unmet, told.settled) == (True, (), 2)
-    assert (told.saving_eur, told.gap_eur, told.traded_kwh) == (1.8, 1.2e-5, 4.0)
+    assert (told.saving_eur, told.gap_eur, told.traded_kwh) == (2.6, 1.2e-5, 4.0)
     assert verdict_text(told).splitlines()[-1].startswith("converged in all 2 intervals, 7 rounds")
 
 

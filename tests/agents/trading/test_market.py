@@ -32,6 +32,7 @@ from peercell.agents.trading.contract_messages import (
     Unsettled,
 )
 from peercell.agents.trading.portfolio import Portfolio
+from peercell.agents.trading.retail import retail_cost
 from peercell.broker.loop import LinkFaults
 
 INTERVALS = 4
@@ -121,8 +122,25 @@ def test_every_interval_ends_in_the_optimum(interval: int) -> None:
 
 def test_nobody_pays_more_than_alone() -> None:
     for _, fact in quiet_village().facts(Settlement):
-        assert fact.saving_eur >= -fact.plan.gap_eur - EXACT
-    assert sum(fact.saving_eur for _, fact in quiet_village().facts(Settlement)) > 1.0
+        plan = fact.plan
+        assert plan.cost_eur + plan.payment_eur <= plan.standalone_eur + plan.gap_eur + EXACT
+
+
+@pytest.mark.parametrize("interval", range(INTERVALS))
+def test_savings_count_against_the_retailer_alone(interval: int) -> None:
+    village = quiet_village()
+    facts, told = village.settlements(interval), offers(village, interval)
+    for trader, terms in village.retail_terms().items():
+        retail = retail_cost(told[trader], terms, interval, VOLL_EUR_PER_KWH)
+        assert facts[trader].retail_eur == pytest.approx(retail, abs=EXACT)
+        assert retail <= facts[trader].plan.standalone_eur + EXACT
+    assert facts["aggregator"].retail_eur == facts["aggregator"].plan.standalone_eur
+    for fact in facts.values():
+        paid = fact.plan.cost_eur + fact.plan.payment_eur
+        assert fact.saving_eur == pytest.approx(fact.retail_eur - paid, abs=EXACT)
+    saved = sum(fact.saving_eur for fact in facts.values())
+    assert saved >= -sum(fact.plan.gap_eur for fact in facts.values()) - EXACT
+    assert saved > 0.01
 
 
 def test_everything_is_said_and_set_once() -> None:

@@ -18,8 +18,10 @@ from peercell.agents.trading.links import Link
 from peercell.agents.trading.market import MarketTrader, MarketTraderSettings
 from peercell.agents.trading.portfolio import ProsumerAsset
 from peercell.agents.trading.prosumer import Prosumer, ProsumerSettings
+from peercell.agents.trading.retail import RetailTerms
 from peercell.agents.trading.settings import MarketCell, TraderSettings
 from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.retail_plan import retail_terms
 
 Fact = TypeVar("Fact", bound=Message)
 
@@ -217,12 +219,19 @@ class Village:
             retail_kwh_max=40.0,
         )
 
+    def retail_terms(self) -> dict[str, RetailTerms]:
+        """Return what each trader could have from the aggregator alone; all homes are equal."""
+        links = (link for cell in cells() for link in cell.links)
+        counts = {trader: float(count) for trader, count in HOMES.items()}
+        return retail_terms(links, self.aggregator_settings(), counts)
+
     def _trader(self, name: str) -> MarketTrader:
         return MarketTrader(
             MarketTraderSettings(
                 trading=trading(name, self.round_s),
                 calendar=self.market,
                 prosumers=tuple(homes(name)),
+                retail=self.retail_terms()[name],
                 retry_s=self.retry_s,
             )
         )
