@@ -2,6 +2,8 @@
 
 import os
 
+SOLVER_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
 
 def use_one_solver_thread() -> None:
     """Let solvers that are loaded from here on, here and in child processes, use one thread.
@@ -10,5 +12,5 @@ def use_one_solver_thread() -> None:
     that is shared out over another number of threads may also differ in its last bit, and a journal
     is replayed to the bit.
     """
-    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    for variable in SOLVER_THREADS:
         os.environ.setdefault(variable, "1")
