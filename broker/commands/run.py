@@ -1,18 +1,17 @@
 """`peercell run` and `peercell demo`: a cell from start to end on the terminal."""
 
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import click
 
 from peercell.broker.cell_runs import begin, end
 from peercell.broker.command import Session, data_command, hint
+from peercell.broker.commands.run_options import with_order
 from peercell.broker.demo import check_journals, demo_config, follow
 from peercell.broker.interrupts import Interrupts
 from peercell.broker.live_plan import RunOrder
 from peercell.broker.output import Answer, record
-from peercell.broker.params import day as day_param
 from peercell.broker.run_text import run_text
 from peercell.broker.simulated_run import simulate
 from peercell.broker.verdict import Verdict, verdict, verdict_text
@@ -25,27 +24,23 @@ NOT_CONVERGED = 5
     "run",
     "peercell run configs/rural1.toml --day 2016-05-28",
     "peercell run configs/semiurb4.toml --sim -o json",
+    "peercell run configs/rural1.toml --sim --set network.loss=30% --set clock.intervals=2",
 )
-@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--day", type=day_param, help="Run this whole day instead of what the config says.")
+@with_order
 @click.option(
     "--processes/--sim",
     default=True,
     help="Each peer a process of its own, or all in this process on a virtual clock.",
     show_default=True,
 )
-@click.option("--name", help="Name of the run; that of the cell when not given.")
 @click.pass_obj
-def run(
-    session: Session, config: Path, day: date | None, processes: bool, name: str | None
-) -> Answer:
+def run(session: Session, order: RunOrder, processes: bool) -> Answer:
     """Run a config, or a whole day of it, in processes or simulated.
 
     It runs from start to end and tells how it went. With --sim nothing is left behind: no
     processes, no journals. Ends with 0 when every interval was settled and certified, and with 5
     when not.
     """
-    order = RunOrder(config=config, day=day, name=name)
     if processes:
         return _in_processes(session.home, order, stay=False)
     return _told(verdict(simulate(order, hint)), "")

@@ -26,6 +26,23 @@ def test_equal_configs_give_equal_runs(run: Run) -> None:
     assert first.out == second.out
 
 
+def test_a_setting_holds_in_place_of_the_config(run: Run) -> None:
+    words = ("run", str(CONFIGS / "rural1.toml"), "--sim", "--set", "clock.intervals=2")
+    told = json.loads(run(*words, "--set", "network.loss=30%", "-o", "json").out)
+    unharmed = json.loads(run(*words, "-o", "json").out)
+    assert (told["converged"], told["intervals"]) == (True, 2)
+    assert told["rounds_max"] > unharmed["rounds_max"]
+    assert told["cost_eur"] == pytest.approx(unharmed["cost_eur"], rel=1e-6)
+
+
+def test_a_setting_that_does_not_exist_names_the_nearest(run: Run) -> None:
+    result = run("run", str(CONFIGS / "rural1.toml"), "--sim", "--set", "network.los=0.3")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[0] == (
+        'peercell: --set network.los=0.3: unknown key "network.los" (did you mean "network.loss"?)'
+    )
+
+
 def test_a_run_takes_a_whole_day(run: Run) -> None:
     path = str(CONFIGS / "rural1.toml")
     told = json.loads(run("run", path, "--day", "2016-01-20", "--sim", "-o", "json").out)
