@@ -13,6 +13,7 @@ from peercell.agents.trading.calendar import MarketPhase, Moment
 from peercell.agents.trading.contract_messages import MarketStatus, Settlement
 from peercell.broker.balance import Messages, balance
 from peercell.broker.crew import State
+from peercell.broker.islands import absences, islands
 from peercell.broker.live import Told
 from peercell.broker.live_plan import RunNote
 
@@ -20,7 +21,8 @@ from peercell.broker.live_plan import RunNote
 class MemberPicture(Struct, frozen=True, kw_only=True):
     """A trader or the aggregator: how far it is, and what it has settled last.
 
-    Everything from `interval` on is None before it has settled anything.
+    Everything from `interval` on is None before it has settled anything. `absent` are
+    the neighbours that it has settled without.
     """
 
     member: str
@@ -34,6 +36,7 @@ class MemberPicture(Struct, frozen=True, kw_only=True):
     saving_eur: float | None = None
     traded_kwh: float | None = None
     unserved_kwh: float | None = None
+    absent: tuple[str, ...] = ()
 
 
 class Settled(Struct, frozen=True, kw_only=True):
@@ -47,6 +50,7 @@ class Settled(Struct, frozen=True, kw_only=True):
     gap_eur, relative_gap : by how much at most the plan costs more than the best one
     saving_eur : of all members together, against each with the retailer alone
     traded_kwh, unserved_kwh : over the links, and not served to anybody
+    islands : groups of members that settled with each other alone; 1 for a whole cell
     """
 
     interval: int
@@ -59,6 +63,7 @@ class Settled(Struct, frozen=True, kw_only=True):
     saving_eur: float
     traded_kwh: float
     unserved_kwh: float
+    islands: int
 
 
 class GridPicture(Struct, frozen=True, kw_only=True):
@@ -117,7 +122,7 @@ class Picture(Struct, frozen=True, kw_only=True):
     peers: dict[str, int]
 
 
-def picture(note: RunNote, told: Told, now_s: float) -> Picture:
+def picture(note: RunNote, told: Told, now_s: float, *, allow_islands: bool = False) -> Picture:
     """Return the picture of a cell.
 
     Parameters
@@ -125,9 +130,11 @@ def picture(note: RunNote, told: Told, now_s: float) -> Picture:
     note : what the run is
     told : what its peers have said
     now_s : s, Unix time of the answers
+    allow_islands : whether members that settled apart from each other count as converged
     """
     moment = note.calendar.moment(now_s)
-    unmet = tuple(_unmet(note, told, moment))
+    apart = () if allow_islands else tuple(absences(_newest(note, told)))
+    unmet = (*_processes_unmet(told), *apart, *_market_unmet(note, told, moment))
     delivered = moment.delivered
     return Picture(
         cell=note.cell,
@@ -149,15 +156,18 @@ def picture(note: RunNote, told: Told, now_s: float) -> Picture:
     )
 
 
-def _unmet(note: RunNote, told: Told, moment: Moment) -> Iterator[str]:
-    """Yield why a cell is not converged.
-
-    It is when all peers are up and all members have settled the newest interval that can be asked
-    for: the one that is delivered, or the first one.
-    """
+def _processes_unmet(told: Told) -> Iterator[str]:
+    """Yield which peers are not up; all have to be for a cell to be converged."""
     for state in told.states:
         if state.state is not State.UP:
             yield f"{state.peer} is {state.state}" + (f": {state.reason}" if state.reason else "")
+
+
+def _market_unmet(note: RunNote, told: Told, moment: Moment) -> Iterator[str]:
+    """Yield who has not settled the newest interval that can be asked for, or not well.
+
+    It is the one that is delivered, or the first one.
+    """
     last = note.calendar.intervals - 1
     due = last if moment.phase is MarketPhase.OVER else moment.delivered or 0
     up = {state.peer for state in told.states if state.state is State.UP}
@@ -212,6 +222,7 @@ def _member(member: str, status: MarketStatus) -> MemberPicture:
         saving_eur=status.last.saving_eur,
         traded_kwh=_traded_kwh(status.last),
         unserved_kwh=fsum(plan.unserved_kwh),
+        absent=plan.absent,
     )
 
 
@@ -233,17 +244,23 @@ def settled(note: RunNote, settlements: Sequence[tuple[str, Settlement]]) -> Set
         # Each trade is written down by its two ends.
         traded_kwh=fsum(_traded_kwh(settlement) for _, settlement in settlements) / 2.0,
         unserved_kwh=fsum(fsum(plan.unserved_kwh) for plan in plans),
+        islands=len(islands(settlements)),
     )
 
 
 def _settled(note: RunNote, told: Told) -> Settled | None:
     """Return the newest interval when all members have settled it last."""
-    found = [(member, told.market[member].last) for member in note.members if member in told.market]
-    settlements = [(member, last) for member, last in found if last is not None]
+    settlements = _newest(note, told)
     intervals = {settlement.interval for _, settlement in settlements}
     if len(settlements) < len(note.members) or len(intervals) != 1:
         return None
     return settled(note, settlements)
+
+
+def _newest(note: RunNote, told: Told) -> list[tuple[str, Settlement]]:
+    """Return what each member has settled last."""
+    found = [(member, told.market[member].last) for member in note.members if member in told.market]
+    return [(member, last) for member, last in found if last is not None]
 
 
 def _traded_kwh(settlement: Settlement) -> float:

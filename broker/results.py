@@ -26,6 +26,7 @@ class IntervalRow(Struct, frozen=True, kw_only=True):
     interval, at : its number, and the simulated local time at which its delivery began
     settled : by how many members; all of them make a plan
     certified : whether all of them agreed in time that the plan is good, and confirmed it
+    islands : groups of members that settled with each other alone; 1 for a whole cell
     rounds : until the last member knew
     price_eur_per_kwh_min, price_eur_per_kwh_max : over the members
     traded_kwh, unserved_kwh : over the links, and not served to anybody
@@ -39,6 +40,7 @@ class IntervalRow(Struct, frozen=True, kw_only=True):
     at: datetime
     settled: int
     certified: bool
+    islands: int
     rounds: int
     price_eur_per_kwh_min: float
     price_eur_per_kwh_max: float
@@ -140,6 +142,14 @@ class Run:
             case Unsettled(interval=interval):
                 self.unsettled.add((interval, peer))
 
+    def settled(self, number: int) -> list[tuple[str, Settlement]]:
+        """Return what each member that has settled an interval has settled."""
+        return [
+            (member, self.settlements[number, member])
+            for member in self.note.members
+            if (number, member) in self.settlements
+        ]
+
     @property
     def numbers(self) -> list[int]:
         """Which intervals anybody has settled."""
@@ -152,11 +162,7 @@ class Run:
 
     def interval(self, number: int) -> IntervalRow:
         """Return one interval that somebody has settled."""
-        parts = [
-            (member, self.settlements[number, member])
-            for member in self.note.members
-            if (number, member) in self.settlements
-        ]
+        parts = self.settled(number)
         whole = settled(self.note, parts)
         plans = [settlement.plan for _, settlement in parts]
         seen = self.observed.get(number)
@@ -172,6 +178,7 @@ class Run:
             settled=len(parts),
             certified=len(parts) == len(self.note.members)
             and all(p.certified and not p.disputes and not p.unconfirmed for p in plans),
+            islands=whole.islands,
             rounds=max(plan.round for plan in plans),
             price_eur_per_kwh_min=whole.price_eur_per_kwh_min,
             price_eur_per_kwh_max=whole.price_eur_per_kwh_max,

@@ -72,8 +72,9 @@ def interval_text(seen: Picture) -> str:
 
 def settled_text(settled: Settled) -> str:
     """Return what the newest interval came to."""
+    apart = "" if settled.islands == 1 else f" in {settled.islands} islands"
     return (
-        f"{settled.interval} ({settled.at:%H:%M}): prices {price_text(settled)} EUR/kWh,"
+        f"{settled.interval} ({settled.at:%H:%M}){apart}: prices {price_text(settled)} EUR/kWh,"
         f" {settled.traded_kwh:.2f} kWh traded, {settled.saving_eur:.3f} EUR saved,"
         f" at most {settled.gap_eur:.1e} EUR ({settled.relative_gap:.1e}) from the best plan"
     )

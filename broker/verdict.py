@@ -5,6 +5,7 @@ from math import fsum
 
 from msgspec import Struct
 
+from peercell.broker.islands import absences
 from peercell.broker.results import IntervalRow, Run
 from peercell.broker.status_text import loading_text
 
@@ -14,9 +15,10 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    converged : every interval was settled by all members, in time, with a certificate
+    converged : every interval was settled by all members together, in time, with a certificate
     unmet : why not; empty when it is
     intervals, settled : asked for, and settled by anybody
+    islands_max : groups that settled any interval apart from each other; 1 for a whole cell
     rounds_max : that any interval took
     price_eur_per_kwh_min, price_eur_per_kwh_max : of all members and intervals
     price_spread_eur_per_kwh_max : between the members of one interval
@@ -35,6 +37,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     unmet: tuple[str, ...]
     intervals: int
     settled: int
+    islands_max: int
     rounds_max: int
     price_eur_per_kwh_min: float | None
     price_eur_per_kwh_max: float | None
@@ -66,6 +69,7 @@ def verdict(run: Run) -> Verdict:
         unmet=unmet,
         intervals=run.note.calendar.intervals,
         settled=len(rows),
+        islands_max=max((row.islands for row in rows), default=0),
         rounds_max=max((row.rounds for row in rows), default=0),
         price_eur_per_kwh_min=min((row.price_eur_per_kwh_min for row in rows), default=None),
         price_eur_per_kwh_max=max((row.price_eur_per_kwh_max for row in rows), default=None),
@@ -97,12 +101,14 @@ def _unmet(run: Run) -> Iterator[str]:
 def _interval_unmet(run: Run, number: int, row: IntervalRow | None) -> str:
     if row is None:
         return f"interval {number} was settled by nobody"
+    apart = tuple(absences(run.settled(number)))
     if row.certified:
-        return ""
+        return "; ".join(apart)
     missing = [member for member in run.note.members if (number, member) not in run.settlements]
     if missing:
         return f"interval {number} was not settled by {', '.join(missing)}"
-    return f"the gate closed before interval {number} was certified, gap {row.gap_eur:.2g} EUR"
+    gate = f"the gate closed before interval {number} was certified, gap {row.gap_eur:.2g} EUR"
+    return "; ".join((*apart, gate))
 
 
 def verdict_text(told: Verdict) -> str:

@@ -41,7 +41,14 @@ class UnmetError(PeercellError):
     exit_code = 5
 
 
-def wait_for(home: Path, name: str | None, condition: Condition, timeout_s: float) -> Waited:
+def wait_for(
+    home: Path,
+    name: str | None,
+    condition: Condition,
+    timeout_s: float,
+    *,
+    allow_islands: bool = False,
+) -> Waited:
     """Return when a cell meets a condition.
 
     Parameters
@@ -50,13 +57,14 @@ def wait_for(home: Path, name: str | None, condition: Condition, timeout_s: floa
     name : of the run; None for the only one
     condition : what to wait for
     timeout_s : s
+    allow_islands : whether a cell in parts that have lost each other may count as converged
 
     Raises
     ------
     UnmetError : the time is over; says what is unmet.
     """
     begun_s = time.monotonic()
-    while unmet := _unmet(home, name, condition):
+    while unmet := _unmet(home, name, condition, allow_islands=allow_islands):
         if time.monotonic() - begun_s > timeout_s:
             more = f"; {len(unmet) - NAMED_MAX} more" if len(unmet) > NAMED_MAX else ""
             raise UnmetError(
@@ -68,7 +76,9 @@ def wait_for(home: Path, name: str | None, condition: Condition, timeout_s: floa
     return Waited(condition, time.monotonic() - begun_s)
 
 
-def _unmet(home: Path, name: str | None, condition: Condition) -> tuple[str, ...]:
+def _unmet(
+    home: Path, name: str | None, condition: Condition, *, allow_islands: bool
+) -> tuple[str, ...]:
     """Return what keeps a cell from a condition; nothing when it is met."""
     try:
         cell = find_cell(home, name)
@@ -84,6 +94,7 @@ def _unmet(home: Path, name: str | None, condition: Condition) -> tuple[str, ...
             states = peer_states(folder)
             return tuple(f"{s.peer} is {s.state}" for s in states if s.state is not State.UP)
         note = read_note(folder)
-        return picture(note, ask_cell(folder, note), steady_clock()()).unmet
+        told = ask_cell(folder, note)
+        return picture(note, told, steady_clock()(), allow_islands=allow_islands).unmet
     except UnreachableError as error:
         return (error.what,)

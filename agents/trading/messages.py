@@ -147,7 +147,9 @@ class TraderSettled(Message, frozen=True):
 
     `certified` is False when the gate closed before all agreed that the plan is good enough.
     `gap_eur` is the trader's share of the plan's error, `payment_eur` what it pays to sellers
-    minus what buyers pay it, `cost_eur` its generation, lost load and transfer.
+    minus what buyers pay it, `cost_eur` its generation, lost load and transfer. The plan rests on
+    the prices of the neighbours `heard`; links to those `absent` counted as open, so whoever lacks
+    some may be on an island, which a certificate does not show.
     """
 
     epoch: Counter
@@ -165,6 +167,8 @@ class TraderSettled(Message, frozen=True):
     standalone_eur: MoneyEur
     disputes: tuple[PeerName, ...]
     unconfirmed: tuple[PeerName, ...]
+    heard: tuple[PeerName, ...]
+    absent: tuple[PeerName, ...]
 
 
 TradingFact = PriceMoved | EpochOpened | TraderSettled

@@ -351,4 +351,6 @@ class MicrogridTrader:
             standalone_cost(self._supplies),
             settling.disputes(),
             settling.unconfirmed(),
+            tuple(settling.plan.trades),
+            tuple(peer for peer in self._links if peer not in settling.plan.trades),
         )

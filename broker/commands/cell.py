@@ -144,12 +144,19 @@ def status(session: Session, cell: str | None) -> Answer:
     show_default=True,
     help="How long to wait, such as 250ms, 10s or 2m.",
 )
+@click.option(
+    "--allow-islands",
+    is_flag=True,
+    help="Let parts of the cell that have lost each other count as converged.",
+)
 @click.pass_obj
-def wait(session: Session, condition: Condition, cell: str | None, timeout: float) -> Answer:
+def wait(
+    session: Session, condition: Condition, cell: str | None, timeout: float, allow_islands: bool
+) -> Answer:
     """Wait until a cell is up, converged or down.
 
     A cell that is not there yet is waited for. Ends with 5 when the time is over, and says what is
     unmet.
     """
-    waited = wait_for(session.home, cell, condition, timeout)
+    waited = wait_for(session.home, cell, condition, timeout, allow_islands=allow_islands)
     return record(waited, f"{waited.condition} after {waited.took_s:.1f} s")

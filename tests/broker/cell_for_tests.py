@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from msgspec import structs
+
 from peercell.agents.trading.calendar import MarketCalendar, MarketPhase
 from peercell.agents.trading.contract_messages import MarketStatus, Settlement
 from peercell.agents.trading.messages import LinkTrade, TraderSettled
@@ -54,9 +56,17 @@ def settlement(interval: int, peer: str, *, certified: bool = True) -> Settlemen
         standalone_eur=2.0,
         disputes=(),
         unconfirmed=(),
+        heard=(peer,),
+        absent=(),
     )
     at = CALENDAR.at(interval)
     return Settlement(interval, at, plan, (1.0,), (), (), 1.75, 0.65)
+
+
+def alone(told: Settlement) -> Settlement:
+    """Return a settlement of a member that has not heard those with whom it trades."""
+    plan = structs.replace(told.plan, trades=(), heard=(), absent=told.plan.heard)
+    return structs.replace(told, plan=plan)
 
 
 def status(last: Settlement | None) -> MarketStatus:

@@ -13,6 +13,7 @@ from tests.broker.cell_for_tests import (
     NOW_S,
     STATES,
     TOLD,
+    alone,
     host,
     settlement,
     state,
@@ -80,6 +81,25 @@ def test_what_is_unmet_is_named(told: Told, reason: str) -> None:
     assert not seen.converged
     assert seen.unmet == (reason,)
     assert reason in status_text(seen)
+
+
+def test_members_that_settled_apart_are_islands() -> None:
+    """Each of them has a certificate, of what it could do alone."""
+    apart = {
+        "mg1.trader": status(alone(settlement(1, "aggregator"))),
+        "aggregator": status(alone(settlement(1, "mg1.trader"))),
+    }
+    told = replace(TOLD, market=apart)
+    seen = picture(NOTE, told, NOW_S)
+    assert seen.settled is not None
+    assert (seen.settled.islands, seen.converged) == (2, False)
+    assert seen.unmet == (
+        "mg1.trader settled interval 1 without hearing anybody",
+        "aggregator settled interval 1 without hearing anybody",
+    )
+    assert seen.members[0].absent == ("aggregator",)
+    assert "1 (06:15) in 2 islands: prices" in status_text(seen)
+    assert picture(NOTE, told, NOW_S, allow_islands=True).converged
 
 
 def test_after_the_last_interval_its_settlement_counts() -> None:

@@ -40,6 +40,8 @@ def plan(sold_kwh: float, bought_kwh: float, price: float = 0.3) -> TraderSettle
         standalone_eur=0.0,
         disputes=(),
         unconfirmed=(),
+        heard=(),
+        absent=(),
     )
 
 
