@@ -41,6 +41,7 @@ from peercell.agents.grid_parts import (
     Slopes,
     SourceState,
     Stamp,
+    Stored,
     Switching,
     SwitchPosition,
     Text,
@@ -263,6 +264,7 @@ class GridSnapshot(Message, frozen=True):
     newest: Annotated[tuple[Newest, ...], Meta(max_length=ELEMENTS_MAX)]
     corrections: Annotated[tuple[Correction, ...], Meta(max_length=ELEMENTS_MAX)] = ()
     primary: Annotated[tuple[Correction, ...], Meta(max_length=ELEMENTS_MAX)] = ()
+    stored: Annotated[tuple[Stored, ...], Meta(max_length=ELEMENTS_MAX)] = ()
 
 
 class GridStats(Message, frozen=True):

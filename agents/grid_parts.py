@@ -107,13 +107,19 @@ class MicrogridReading(Part, frozen=True):
 
 
 class AssetReading(Part, frozen=True):
-    """What an asset injects, and what it would without correction and primary control."""
+    """What an asset injects, and what it would without correction and primary control.
+
+    Of a battery that a controller may move `stored_kwh` is what it holds, and `lent_kwh` how much
+    of it control has put there beside its plan, < 0 for taken out; both are 0 of all others.
+    """
 
     asset: Name
     planned_kw: Power
     planned_kvar: Power
     p_kw: Power
     q_kvar: Power
+    stored_kwh: Magnitude = 0.0
+    lent_kwh: Power = 0.0
 
 
 class Reading(Part, frozen=True):
@@ -150,6 +156,14 @@ class Correction(Part, frozen=True):
     asset: Name
     p_kw: Power
     q_kvar: Power
+
+
+class Stored(Part, frozen=True):
+    """How full a battery is that a controller may move, and how much of it is lent to it."""
+
+    asset: Name
+    stored_kwh: Magnitude
+    lent_kwh: Power
 
 
 class SetPoint(Part, frozen=True):

@@ -8,18 +8,17 @@ from msgspec import Struct
 from peercell.agents.control.device import DeviceSettings
 from peercell.agents.control.paths import Path
 from peercell.agents.control.rhythm import Rhythm
-from peercell.agents.control.station import BranchLimit, Place
+from peercell.agents.control.station import Place
 from peercell.agents.control.voltage_settings import VoltageSettings
-from peercell.grid.control_case import ControlCase, LoadingLimit
+from peercell.grid.branch_limits import rated_branch
+from peercell.grid.control_case import ControlCase
 from peercell.grid.control_device import PlacedDevice
 from peercell.grid.errors import ControlCaseError
-from peercell.grid.model import Cell
 from peercell.grid.paths import path_lists
 from peercell.grid.service_control import ControlledAsset
 from peercell.grid.service_rights import Access, GridServiceSettings
 
 GRID = "grid"
-_SQRT3 = 3.0**0.5
 _RENEWED_TICKS, _SILENT_TICKS = 10, 30
 
 
@@ -45,8 +44,8 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
     ------
     ControlCaseError : a limited branch does not lie on the way to any bus.
     """
-    paths = path_lists(case.cell)
-    places = dict(_places(case))
+    placed = dict(_places(case, path_lists(case.cell)))
+    places = {name: place for name, (place, _) in placed.items()}
     members = tuple(sorted(places))
     agents = {
         name: VoltageSettings(
@@ -54,7 +53,7 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
             grid=GRID,
             members=members,
             place=place,
-            path=_path(place, paths),
+            path=placed[name][1],
             rhythm=rhythm,
             v_min_pu=case.limits.v_min_pu,
             v_max_pu=case.limits.v_max_pu,
@@ -93,7 +92,7 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
 
 def member_count(case: ControlCase) -> int:
     """Return how many voltage agents a case has."""
-    return len(dict(_places(case)))
+    return len({*case.monitored, *(device.bus for device in case.devices)}) + len(case.loadings)
 
 
 def agent_at(bus: str) -> str:
@@ -101,14 +100,23 @@ def agent_at(bus: str) -> str:
     return f"b.{bus}"
 
 
-def _places(case: ControlCase) -> Iterator[tuple[str, Place]]:
+def _places(
+    case: ControlCase, paths: Mapping[str, Path]
+) -> Iterator[tuple[str, tuple[Place, Path]]]:
+    """Yield where the agents of a case are: at buses, then behind limited branches."""
     at_bus: dict[str, list[DeviceSettings]] = defaultdict(list)
     for device in case.devices:
         at_bus[device.bus].append(_settings(device))
     for bus in dict.fromkeys((*case.monitored, *at_bus)):
-        yield agent_at(bus), Place(bus=bus, devices=tuple(at_bus.get(bus, ())))
-    for limit in case.loadings:
-        yield f"l.{limit.branch}", Place(branch=_branch(case.cell, limit))
+        yield agent_at(bus), (Place(bus=bus, devices=tuple(at_bus.get(bus, ()))), paths[bus])
+    for row in case.loadings:
+        watched = rated_branch(case.cell, row.branch, row.loading_percent_max, paths)
+        if watched is None:
+            raise ControlCaseError(
+                f'nothing lies behind the branch "{row.branch}"',
+                "its loading is watched by whoever sits behind it",
+            )
+        yield f"l.{row.branch}", (Place(branch=watched.limit), watched.path)
 
 
 def _settings(device: PlacedDevice) -> DeviceSettings:
@@ -121,28 +129,4 @@ def _settings(device: PlacedDevice) -> DeviceSettings:
         floor_kw=can.p_kw_min if can.p_kw_min < can.planned_kw else None,
         ceiling_kw=can.p_kw_max if can.p_kw_max > can.planned_kw else None,
         weights=can.weights,
-    )
-
-
-def _branch(cell: Cell, limit: LoadingLimit) -> BranchLimit:
-    """Return a limited branch with its rating in kVA."""
-    rating = next((unit.rating_kva for unit in cell.transformers if unit.id == limit.branch), None)
-    if rating is None:
-        line = next(branch for branch in cell.branches if branch.id == limit.branch)
-        kv = next(bus.kv for bus in cell.buses if bus.id == line.from_bus)
-        rating = _SQRT3 * kv * (line.rating_a or 0.0)
-    return BranchLimit(
-        branch=limit.branch, rating_kva=rating, loading_percent_max=limit.loading_percent_max
-    )
-
-
-def _path(place: Place, paths: Mapping[str, Path]) -> Path:
-    if place.branch is None:
-        return paths[str(place.bus)]
-    for path in paths.values():
-        if path and path[-1].branch == place.branch.branch:
-            return path
-    raise ControlCaseError(
-        f'nothing lies behind the branch "{place.branch.branch}"',
-        "its loading is watched by whoever sits behind it",
     )

@@ -1,4 +1,4 @@
-"""Which voltage agents a cell has: one at each customer's bus and one behind each transformer."""
+"""Which voltage agents a cell has: at each customer's bus, and behind what may be overloaded."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -8,19 +8,26 @@ from msgspec import Struct
 from peercell.agents.control.device import DeviceSettings, Weights
 from peercell.agents.control.paths import Path
 from peercell.agents.control.rhythm import rhythm_for
-from peercell.agents.control.station import BranchLimit, Place
+from peercell.agents.control.station import Place
 from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.broker.config import Config
-from peercell.broker.role_tables import CONTROL, PROSUMER, ControlMethod, ControlTerms
+from peercell.broker.role_tables import (
+    CONTROL,
+    PROSUMER,
+    ControlMethod,
+    ControlTerms,
+    ProsumerTerms,
+)
+from peercell.grid.branch_limits import RatedBranch, overloadable_lines, rated_branch
 from peercell.grid.model import Asset, AssetKind, Cell
 from peercell.grid.paths import path_lists
 from peercell.grid.service_control import ControlledAsset
 from peercell.grid.service_rights import Access
 
-# What feeds in and may be curtailed; batteries keep their schedule and lend their inverter only.
+# What feeds in and may be curtailed.
 _SUN = {AssetKind.PV, AssetKind.WIND}
 _INVERTERS = {*_SUN, AssetKind.BATTERY}
-_FLEXIBLE = {AssetKind.HEAT_PUMP, AssetKind.EV}
+_SECONDS_PER_HOUR = 3600.0
 _RENEWALS = 3.0
 
 
@@ -110,60 +117,93 @@ def _access(place: Place) -> Access:
 def _places(
     config: Config, cell: Cell, paths: Mapping[str, Path], terms: ControlTerms
 ) -> Iterator[tuple[str, tuple[Place, Path]]]:
-    """Yield where the agents are: at buses, then behind transformers."""
+    """Yield where the agents are: at buses, behind transformers, and behind lines without one."""
+    lines = _watched_lines(cell, paths)
+    for bus, devices in _devices(config, cell, terms).items():
+        if bus in paths:
+            watched = next((line for line in lines if bus in line.buses), None)
+            if watched is not None:
+                lines.remove(watched)
+            limit = None if watched is None else watched.limit
+            yield f"volt.{bus}", (Place(bus=bus, devices=tuple(devices), branch=limit), paths[bus])
+    percent_max = cell.limits.loading_percent_max
+    units = [rated_branch(cell, unit.id, percent_max, paths) for unit in cell.transformers]
+    for watched in (*units, *lines):
+        if watched is not None:
+            yield f"volt.{watched.limit.branch}", (Place(branch=watched.limit), watched.path)
+
+
+def _watched_lines(cell: Cell, paths: Mapping[str, Path]) -> list[RatedBranch]:
+    percent_max = cell.limits.loading_percent_max
+    found = [
+        rated_branch(cell, line, percent_max, paths) for line in overloadable_lines(cell, paths)
+    ]
+    return [line for line in found if line is not None]
+
+
+def _devices(config: Config, cell: Cell, terms: ControlTerms) -> dict[str, list[DeviceSettings]]:
+    """Return what control may move at each customer's bus."""
+    hold_h = config.cell.clock.interval_s / _SECONDS_PER_HOUR
     at_bus: dict[str, list[DeviceSettings]] = defaultdict(list)
     for microgrid in cell.zones.microgrids:
         for customer in cell.customers:
             if customer.bus in microgrid.buses:
-                shares = _flexible_shares(config, f"{microgrid.id}.{customer.id}")
-                at_bus[customer.bus] += [
-                    _device(asset, shares.get(asset.kind, 0.0), terms.reactive_share)
-                    for asset in customer.assets
-                    if asset.kind in _INVERTERS or shares.get(asset.kind)
-                ]
-    for bus, devices in at_bus.items():
-        if bus in paths:
-            yield f"volt.{bus}", (Place(bus=bus, devices=tuple(devices)), paths[bus])
-    for unit in cell.transformers:
-        behind = [path for path in paths.values() if path and path[-1].branch == unit.id]
-        if unit.rating_kva is not None and behind:
-            limit = BranchLimit(
-                branch=unit.id,
-                rating_kva=unit.rating_kva,
-                loading_percent_max=cell.limits.loading_percent_max,
-            )
-            yield f"volt.{unit.id}", (Place(branch=limit), behind[0])
+                wants = config.table(PROSUMER, f"{microgrid.id}.{customer.id}")
+                found = (_device(asset, terms, wants, hold_h) for asset in customer.assets)
+                at_bus[customer.bus] += [device for device in found if device is not None]
+    return at_bus
 
 
-def _flexible_shares(config: Config, prosumer: str) -> dict[AssetKind, float]:
-    """Return which share of its flexible loads a prosumer lets go."""
-    terms = config.table(PROSUMER, prosumer)
-    return {
-        AssetKind.HEAT_PUMP: terms.heat_pump.flexible_share,
-        AssetKind.EV: terms.ev.flexible_share,
-    }
+def _device(
+    asset: Asset, terms: ControlTerms, wants: ProsumerTerms, hold_h: float
+) -> DeviceSettings | None:
+    """Return what control may do to an asset; None for nothing.
 
-
-def _device(asset: Asset, share: float, reactive_share: float) -> DeviceSettings:
-    """Return what control may do to an asset, at weights that make a curtailed kW cost 1 to 2."""
-    rating = max(asset.rating_kva or 0.0, abs(asset.p_kw), 1e-3)
-    if asset.kind in _FLEXIBLE:
+    The weights are those of `control solve`: a curtailed kW costs 1 to 2, a battery lends cheaply,
+    load is dear in large shares.
+    """
+    rating = max(asset.rating_kva or 0.0, abs(asset.p_kw), abs(asset.p_base_kw), 1e-3)
+    if asset.kind in _INVERTERS:
+        is_battery = asset.kind is AssetKind.BATTERY
+        lends = is_battery and asset.energy_kwh is not None
         return DeviceSettings(
             asset=asset.id,
             rating_kva=rating,
-            q_kvar_max=0.0,
-            ceiling_kw=0.0,
-            share=share,
-            weights=Weights(linear=0.0, active=3.0 / rating, reactive=0.05 / rating),
+            q_kvar_max=terms.reactive_share * rating,
+            floor_kw=(-rating if lends else None) if is_battery else 0.0,
+            ceiling_kw=rating if lends else None,
+            weights=Weights(
+                linear=0.0 if is_battery else 1.0,
+                active=(0.3 if is_battery else 1.0) / rating,
+                reactive=0.05 / rating,
+            ),
+            energy_kwh=asset.energy_kwh,
+            hold_h=hold_h,
         )
-    sunny = asset.kind in _SUN
+    share = _flexible_share(asset, wants)
+    if not share:
+        return None
     return DeviceSettings(
         asset=asset.id,
         rating_kva=rating,
-        q_kvar_max=reactive_share * rating,
-        floor_kw=0.0 if sunny else None,
-        weights=Weights(linear=1.0 if sunny else 0.0, active=1.0 / rating, reactive=0.05 / rating),
+        q_kvar_max=0.0,
+        ceiling_kw=0.0,
+        share=share,
+        weights=Weights(linear=0.0, active=3.0 / rating, reactive=0.05 / rating),
     )
+
+
+def _flexible_share(asset: Asset, wants: ProsumerTerms) -> float:
+    """Return which share of what an asset draws its prosumer lets go."""
+    match asset.kind:
+        case AssetKind.LOAD:
+            return wants.load.flexible_share
+        case AssetKind.HEAT_PUMP:
+            return wants.heat_pump.flexible_share
+        case AssetKind.EV:
+            return wants.ev.flexible_share
+        case _:
+            return 0.0
 
 
 def _limits(cell: Cell, terms: ControlTerms) -> tuple[float, float]:

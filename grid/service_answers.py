@@ -277,6 +277,7 @@ class Reader:
             newest=tuple(Newest(*key, newest) for key, newest in sorted(standing.newest.items())),
             corrections=tuple(standing.corrections[name] for name in sorted(standing.corrections)),
             primary=tuple(standing.primary[name] for name in sorted(standing.primary)),
+            stored=self._plant.stored(standing),
         )
 
 

@@ -115,7 +115,7 @@ class Firmware:
         planned_kw = float(standing.planned[0][self._plant.position[name]])
         wanted = self._plant.wanted(standing, name)
         begun = (planned_kw, 0.0) if silent else wanted
-        called = primary.answer(asset.device.at(planned_kw), begun, v_pu)
+        called = primary.answer(self._plant.device(standing, name), begun, v_pu)
         old = standing.primary.get(name, Correction(name, 0.0, 0.0))
         off_kw = called[0] - wanted[0] - old.p_kw
         off_kvar = called[1] - wanted[1] - old.q_kvar

@@ -24,8 +24,8 @@ from peercell.grid.model import Microgrid
 from peercell.grid.nearest import unknown
 from peercell.grid.violations import Check, checks, node_names
 
-Powers = tuple[Real, Real, Real, Real]
-"""Planned P and Q, then injected P and Q, of every asset, in kW and kvar."""
+Powers = tuple[Real, Real, Real, Real, Real, Real]
+"""Of every asset planned P and Q, injected P and Q, in kW and kvar; kWh stored, and lent of it."""
 
 _PLANS_MAX = 1024
 _TEXT_MAX = 2000

@@ -56,6 +56,7 @@ class Standing:
     base : P in kW and Q in kvar of every asset at that time without set-points.
     planned : the same with set-points.
     p_kw, q_kvar : the same with corrections and primary control: what is injected.
+    store : kWh in every battery that has a controller, and how much of it was lent to it.
     set_points : of the assets that do not follow their profile.
     corrections : of the assets whose controller wants them to leave their plan.
     primary : by how much inverters leave what is wanted of them by themselves.
@@ -71,6 +72,7 @@ class Standing:
     planned: tuple[Real, Real]
     p_kw: Real
     q_kvar: Real
+    store: tuple[Real, Real]
     set_points: dict[str, SetPoint]
     corrections: dict[str, Correction]
     primary: dict[str, Correction]
@@ -88,6 +90,7 @@ class Standing:
             (self.planned[0].copy(), self.planned[1].copy()),
             self.p_kw.copy(),
             self.q_kvar.copy(),
+            self.store,
             self.set_points.copy(),
             self.corrections.copy(),
             self.primary.copy(),
@@ -102,6 +105,7 @@ class Standing:
             and np.array_equal(self.planned, other.planned)
             and np.array_equal(self.p_kw, other.p_kw)
             and np.array_equal(self.q_kvar, other.q_kvar)
+            and np.array_equal(self.store, other.store)
         )
 
     def set_point(self, asset: str) -> SetPoint:
@@ -113,9 +117,17 @@ class Standing:
         return self.corrections.get(asset) or Correction(asset, 0.0, 0.0)
 
     @property
-    def powers(self) -> tuple[Real, Real, Real, Real]:
-        """Planned P and Q, then injected P and Q, of every asset."""
-        return (*self.planned, self.p_kw, self.q_kvar)
+    def powers(self) -> tuple[Real, Real, Real, Real, Real, Real]:
+        """Planned P and Q, injected P and Q, stored and lent energy, of every asset."""
+        return (*self.planned, self.p_kw, self.q_kvar, *self.store)
+
+    def take(self, other: "Standing") -> None:
+        """Let all stand as it does elsewhere, but revisions and who wrote what."""
+        self.at, self.base, self.planned = other.at, other.base, other.planned
+        self.p_kw, self.q_kvar, self.store = other.p_kw, other.q_kvar, other.store
+        self.set_points, self.corrections = other.set_points, other.corrections
+        self.primary, self.arrangement = other.primary, other.arrangement
+        self.is_new = True
 
     @property
     def stamp(self) -> Stamp:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 
-from peercell.agents.control.device import DeviceSettings
+from peercell.agents.control.device import Device, DeviceSettings
 from peercell.agents.errors import PeercellError
 from peercell.agents.grid_parts import (
     Correction,
@@ -15,6 +15,7 @@ from peercell.agents.grid_parts import (
     RefusalFacts,
     SetPoint,
     SourceState,
+    Stored,
 )
 from peercell.grid import topology
 from peercell.grid.admittance import Real
@@ -27,6 +28,7 @@ from peercell.grid.rows import row_at
 from peercell.grid.service_errors import RefusedError, refusal
 from peercell.grid.service_reading import Lens, Picture, picture_of_step
 from peercell.grid.service_standing import Arrangement, Standing
+from peercell.grid.service_stores import Stores
 
 _LENSES_MAX = 16
 _SHARES = 32
@@ -55,6 +57,7 @@ class Plant:
         self.digest = content_hash(cell, profiles)
         self.position = {asset.id: number for number, asset in enumerate(self.assets)}
         self.solves = self.feeders = 0
+        self._stores = Stores(devices, self.position)
         self._profiles = profiles
         self._lenses: dict[Arrangement, Lens] = {}
         # Most turns change power only: to know the arrangement again saves hashing it twice.
@@ -69,12 +72,44 @@ class Plant:
         """
         p_kw, q_kvar = base = self._base(at)
         planned = p_kw.copy(), q_kvar.copy()
-        return Standing(
-            0, 0, at, base, planned, p_kw.copy(), q_kvar.copy(), {}, {}, {}, Arrangement(), {}
+        standing = Standing(
+            rev=0,
+            topo=0,
+            at=at,
+            base=base,
+            planned=planned,
+            p_kw=p_kw.copy(),
+            q_kvar=q_kvar.copy(),
+            store=self._stores.start(),
+            set_points={},
+            corrections={},
+            primary={},
+            arrangement=Arrangement(),
+            newest={},
+        )
+        for asset in self._stores.names:
+            self._combine(standing, asset)
+        return standing
+
+    def fill(self, standing: Standing, stored: Iterable[Stored]) -> None:
+        """Let batteries hold what is said of them."""
+        energy, lent = (part.copy() for part in standing.store)
+        for said in stored:
+            number = self.position[said.asset]
+            energy[number], lent[number] = said.stored_kwh, said.lent_kwh
+        standing.store = energy, lent
+
+    def stored(self, standing: Standing) -> tuple[Stored, ...]:
+        """Return how full the batteries are that have a controller."""
+        energy, lent = standing.store
+        return tuple(
+            Stored(name, float(energy[number]), float(lent[number]))
+            for name in self._stores.names
+            for number in [self.position[name]]
         )
 
     def move(self, standing: Standing, at: datetime | None) -> None:
-        """Let profiles speak at another time; set-points stay.
+        """Let time pass, and profiles speak at another one; set-points stay.
 
         Raises
         ------
@@ -84,12 +119,16 @@ class Plant:
             standing.base = self._base(at)
         except TimeOutsideProfilesError as error:
             raise RefusedError(RefusalCode.OUT_OF_RANGE, error.what, error.why, error.fix) from None
+        if at is not None and standing.at is not None:
+            passed_s = (at - standing.at).total_seconds()
+            planned_kw, p_kw = standing.planned[0], standing.p_kw
+            standing.store = self._stores.after(standing.store, planned_kw, p_kw, passed_s)
         standing.at, standing.is_new = at, True
         p_kw, q_kvar = standing.base
         standing.planned = p_kw.copy(), q_kvar.copy()
         standing.p_kw, standing.q_kvar = p_kw.copy(), q_kvar.copy()
         self._put(standing, standing.set_points.values())
-        for asset in {**standing.corrections, **standing.primary}:
+        for asset in {**standing.corrections, **standing.primary, **self._stores.names}:
             self._combine(standing, asset)
 
     def _base(self, at: datetime | None) -> tuple[Real, Real]:
@@ -156,15 +195,26 @@ class Plant:
         planned_kw = float(standing.planned[0][self.position[asset]])
         asked = standing.corrections.get(asset)
         if asked is None:
-            return planned_kw, 0.0
-        return self.devices[asset].at(planned_kw).nearest(planned_kw + asked.p_kw, asked.q_kvar)
+            if self.devices[asset].energy_kwh is None:
+                return planned_kw, 0.0
+            asked = Correction(asset, 0.0, 0.0)
+        device = self.device(standing, asset)
+        return device.nearest(planned_kw + asked.p_kw, asked.q_kvar)
+
+    def device(self, standing: Standing, asset: str) -> Device:
+        """Return what an asset that has a controller can do now."""
+        number = self.position[asset]
+        planned_kw, stored_kwh, lent_kwh = (
+            float(part[number]) for part in (standing.planned[0], *standing.store)
+        )
+        return self.devices[asset].at(planned_kw, stored_kwh, lent_kwh)
 
     def _combine(self, standing: Standing, asset: str) -> None:
         """Set what an asset injects: the plan, corrected, and what it does by itself."""
         number = self.position[asset]
         p_kw, by_kvar = self.wanted(standing, asset)
         if (own := standing.primary.get(asset)) is not None:
-            device = self.devices[asset].at(float(standing.planned[0][number]))
+            device = self.device(standing, asset)
             p_kw, by_kvar = device.nearest(p_kw + own.p_kw, by_kvar + own.q_kvar)
         standing.p_kw[number] = p_kw
         standing.q_kvar[number] = standing.planned[1][number] + by_kvar

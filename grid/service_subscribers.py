@@ -95,6 +95,8 @@ def _banded(reading: Reading, band: DeadBand) -> Iterator[tuple[float | None, fl
     for asset in reading.assets:
         for kilo in (asset.planned_kw, asset.planned_kvar, asset.p_kw, asset.q_kvar):
             yield kilo, band.power_kw
+        yield asset.stored_kwh, band.power_kw
+        yield asset.lent_kwh, band.power_kw
     for microgrid in reading.microgrids:
         yield microgrid.import_kw, band.power_kw
         yield microgrid.import_kvar, band.power_kw

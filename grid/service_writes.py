@@ -368,6 +368,7 @@ class Writer:
         for entry in snapshot.newest:
             restored.newest[entry.peer, entry.thing, entry.name] = entry.seq
         changes = self._rearrangements(restored, snapshot.switching, can_be_empty=True)
+        plant.fill(restored, snapshot.stored)
         plant.place(restored, snapshot.set_points)
         for wanted in snapshot.corrections:
             plant.correct(restored, wanted)
@@ -376,12 +377,7 @@ class Writer:
         for change in changes:
             self._rearrange(restored, change)
         plant.move(restored, snapshot.stamp.at)
-        standing.at, standing.base = restored.at, restored.base
-        standing.planned, standing.corrections = restored.planned, restored.corrections
-        standing.primary = restored.primary
-        standing.p_kw, standing.q_kvar = restored.p_kw, restored.q_kvar
-        standing.set_points, standing.arrangement = restored.set_points, restored.arrangement
-        standing.is_new = True
+        standing.take(restored)
         standing.rev = max(standing.rev, snapshot.stamp.rev)
         standing.topo = max(standing.topo, snapshot.stamp.topo)
         for name, seq in restored.newest.items():

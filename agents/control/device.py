@@ -12,6 +12,9 @@ from msgspec import Meta, Struct
 PRICE_MAX = 1e9
 """Prices are cut to plus or minus this; beyond it every device is at a bound anyway."""
 
+# h in which a battery gives back what it was lent, or takes back what it has given, when nothing is
+# asked of it.
+_REPAID_H = 4.0
 # Halvings of a range of power: what is left is below the last bit of its ends.
 _HALVINGS = 64
 # Share of the rating over which the slope of the reactive limit is taken. At a corner this gives
@@ -213,6 +216,9 @@ class DeviceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     asset : its name in the cell
     rating_kva, q_kvar_max, tan_max : see `Device`
     weights : of leaving the plan
+    energy_kwh : what a battery holds; None where energy does not count
+    hold_h : h for which a battery must be able to hold its power; larger keeps further from full
+        and from empty
     """
 
     asset: Annotated[str, Meta(min_length=1, max_length=80)]
@@ -223,15 +229,29 @@ class DeviceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     floor_kw: Kilowatt | None = None
     ceiling_kw: Kilowatt | None = None
     share: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
+    energy_kwh: Rating | None = None
+    hold_h: Annotated[float, Meta(gt=0.0, le=1000.0)] = 0.25
 
-    def at(self, planned_kw: float) -> Device:
-        """Return the device as it stands when it is about to inject this much, in kW."""
+    def at(self, planned_kw: float, stored_kwh: float = 0.0, lent_kwh: float = 0.0) -> Device:
+        """Return the device as it stands when it is about to inject this much, in kW.
+
+        Parameters
+        ----------
+        planned_kw : by its schedule or profile
+        stored_kwh : what a battery holds now
+        lent_kwh : how much of it control has put there, < 0 for taken; it is given back slowly
+        """
+        planned_kw += lent_kwh / _REPAID_H
         planned = min(max(planned_kw, -self.rating_kva), self.rating_kva)
         low = high = planned
         if self.floor_kw is not None:
             low += self.share * min(max(self.floor_kw, -self.rating_kva) - planned, 0.0)
         if self.ceiling_kw is not None:
             high += self.share * max(min(self.ceiling_kw, self.rating_kva) - planned, 0.0)
+        if self.energy_kwh is not None:
+            least = min(stored_kwh - self.energy_kwh, 0.0) / self.hold_h
+            most = stored_kwh / self.hold_h
+            low, high = min(max(low, least), most), max(min(high, most), least)
         return Device(
             p_kw_min=low,
             p_kw_max=high,

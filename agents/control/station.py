@@ -36,10 +36,12 @@ class BranchLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     branch : its name
     rating_kva : what 100 % stand for
     loading_percent_max : where it is to stay; a larger value uses the branch more
+    points_up : whether its first side, into which its flow is measured, is that of the agent
     """
 
     branch: Name
     rating_kva: Rating
+    points_up: bool = False
     loading_percent_max: Annotated[float, Meta(gt=0.0, le=1000.0)] = 100.0
 
 
@@ -140,6 +142,8 @@ class Station:
         if carried_kva <= _NO_FLOW:
             return Loading(-1.0, 0.0)
         active = min(max(self._reading.flows_kw[0] / carried_kva, -1.0), 1.0)
+        if limit.points_up:
+            active = -active
         excess = share - limit.loading_percent_max / 100.0 + margin
         return Loading(excess, -active / limit.rating_kva)
 
@@ -148,7 +152,7 @@ class Station:
         if self._reading is None:
             return []
         return [
-            device.at(asset.planned_kw)
+            device.at(asset.planned_kw, asset.stored_kwh, asset.lent_kwh)
             for device, asset in zip(self.place.devices, self._reading.assets, strict=True)
         ]
 

@@ -55,6 +55,12 @@ def test_the_congested_transformer_carries_204_percent() -> None:
     assert found.loading_percent == pytest.approx([204.0], abs=0.05)
 
 
+def test_the_thin_lines_carry_148_and_125_percent() -> None:
+    feeder = ControlledFeeder(load_control_case(FOLDER / "rural1-lines.json"))
+    found = feeder.solve(*feeder.uncontrolled)
+    assert found.loading_percent == pytest.approx([147.7, 124.6], abs=0.05)
+
+
 def test_the_files_are_those_that_make_writes(tmp_path: Path) -> None:
     for name, case in cases():
         save_case(case, tmp_path / "case.json")

@@ -168,6 +168,20 @@ def test_the_transformer_is_relieved() -> None:
     assert found.objective <= 1.01 * optimum_of(run.case)
 
 
+def test_lines_are_relieved_by_batteries_first() -> None:
+    """The optimum lets Q work on the lines too, which the agents must not; so it is 2 % cheaper."""
+    run, found = control("rural1-lines", ControlSettings(faults=LOSSY))
+    first, last = run.log.readings[0], run.log.readings[-1]
+    assert [round(percent or 0.0) for percent in first.loadings_percent] == [148, 125]
+    assert all(percent is not None and percent <= 100.0 for percent in last.loadings_percent)
+    assert found.in_limits
+    assert found.ticks <= TICKS_OVER
+    assert found.objective <= 1.03 * optimum_of(run.case)
+    charged = [asset.p_kw for asset in last.assets if asset.asset.startswith("bat-")]
+    assert sum(charged) == pytest.approx(-found.curtailed_kw, rel=0.01)
+    assert min(charged) < -50.0
+
+
 def test_a_cell_that_was_divided_grows_together_again() -> None:
     case = load_control_case(CASES / "semiurb4-ov.json")
     run = ControlRun(case, ControlSettings(faults=LOSSY))

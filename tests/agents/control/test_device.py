@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from peercell.agents.control.device import PRICE_MAX, Device, Weights
+from peercell.agents.control.device import PRICE_MAX, Device, DeviceSettings, Weights
 
 share = st.floats(0.0, 1.0)
 price = st.floats(-4.0, 4.0)
@@ -106,6 +107,39 @@ def test_the_nearest_injection_is_in_the_range(device: Device, p_kw: float, q_kv
     assert is_inside(device, *device.nearest(p_kw, q_kvar))
 
 
+@given(
+    stored=share,
+    lent=st.floats(-1.0, 1.0),
+    planned=st.floats(-30.0, 30.0),
+    hold_h=st.floats(0.05, 4.0),
+    prices=st.tuples(price, price),
+)
+def test_a_battery_can_hold_what_it_gives_or_takes(
+    stored: float, lent: float, planned: float, hold_h: float, prices: tuple[float, float]
+) -> None:
+    settings = structs.replace(BATTERY, hold_h=hold_h)
+    p_kw, _ = settings.at(planned, 40.0 * stored, 40.0 * lent).best(*prices)
+    left_kwh = 40.0 * stored - p_kw * hold_h
+    assert -1e-6 <= left_kwh <= 40.0 + 1e-6
+    assert abs(p_kw) <= 20.0
+
+
+@pytest.mark.parametrize(("lent_kwh", "p_kw"), [(0.0, 5.0), (8.0, 7.0), (-8.0, 3.0)])
+def test_a_battery_pays_back_a_quarter_an_hour_of_what_it_was_lent(
+    lent_kwh: float, p_kw: float
+) -> None:
+    assert BATTERY.at(5.0, 20.0, lent_kwh).best(0.0, 0.0)[0] == pytest.approx(p_kw)
+
+
+BATTERY = DeviceSettings(
+    asset="bat",
+    rating_kva=20.0,
+    q_kvar_max=0.0,
+    floor_kw=-20.0,
+    ceiling_kw=20.0,
+    weights=Weights(linear=0.0, active=0.015, reactive=0.0025),
+    energy_kwh=40.0,
+)
 PV = Device(
     p_kw_min=0.0,
     p_kw_max=90.0,

@@ -17,7 +17,7 @@ from peercell.broker.cells import LoadedCell, load_cell, save_cell
 from peercell.broker.control_cases import save_case
 from peercell.grid.compile import compile_network
 from peercell.grid.compile.options import CompileOptions, parse_span
-from peercell.grid.control_case import CONSUMERS, CaseFile, LoadingLimit
+from peercell.grid.control_case import CONSUMERS, CaseFile, ControlLimits, LoadingLimit
 from peercell.grid.control_device import DeviceEntry, DeviceKind
 from peercell.grid.model import Asset, AssetKind, Cell
 from peercell.grid.profiles import power_at
@@ -260,11 +260,40 @@ def congestion() -> CaseFile:
     )
 
 
+def line_congestion() -> CaseFile:
+    """Return rural1 at that time as if its transformer were large: two of its lines are too thin.
+
+    There is twice the PV, voltages may go to 1.10 pu, and batteries stand half full.
+    """
+    loaded, moment = open_cell("rural1"), datetime(2016, 5, 28, 12)
+    power, bus = powers_kw(loaded, moment), bus_of(loaded.cell)
+    plants = (
+        DeviceEntry(
+            id=asset.id,
+            bus=bus[asset.id],
+            planned_kw=round(2.0 * power[asset.id], 6),
+            rating_kva=round(2.0 * (asset.rating_kva or asset.p_kw), 6),
+            tan_max=round(TAN_PHI, 9),
+        )
+        for asset in loaded.cell.assets
+        if asset.kind is AssetKind.PV
+    )
+    return CaseFile(
+        cell="rural1",
+        title="rural1: PV x2 at 12:00 on 28 May 2016, through lines of 187 kVA",
+        at=moment,
+        devices=(*plants, *storage(loaded)),
+        limits=ControlLimits(v_max_pu=1.1),
+        loadings=tuple(LoadingLimit(branch=line) for line in ("line-2", "line-7")),
+    )
+
+
 def cases() -> Iterable[tuple[str, CaseFile]]:
     """Yield every case with the name of its file."""
     yield from over_voltage()
     yield from under_voltage()
     yield "rural1-congestion", congestion()
+    yield "rural1-lines", line_congestion()
 
 
 def open_cell(name: str) -> LoadedCell:
