@@ -3,6 +3,10 @@
 Each market is drawn at random and traded by the real roles over a lossless network.
 """
 
+import re
+from itertools import permutations
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,6 +69,13 @@ def scaled(market: Market, *, money: float = 1.0, energy: float = 1.0) -> Market
     return market_of(offers, links, market.voll_eur_per_kwh * price)
 
 
+def missing_links(market: Market) -> list[Link]:
+    """Return a link for each pair of traders that has none."""
+    known = {(link.seller, link.buyer) for link in market.links}
+    pairs = permutations(market.offers, 2)
+    return [Link(one, other, 0.5, 0.5, 5.0) for one, other in pairs if (one, other) not in known]
+
+
 @few
 @given(markets())
 def test_7_prices_lie_between_nothing_and_the_value_of_lost_load(market: Market) -> None:
@@ -84,7 +95,7 @@ def test_8_more_load_lowers_no_price(market: Market, k: int, more: float) -> Non
 @few
 @given(markets(), st.integers(0, 9), st.integers(0, 5))
 def test_9_what_helps_does_not_raise_the_cost(market: Market, which: int, who: int) -> None:
-    """A lower fee, a higher capacity, one block more: each weakly lowers the optimal cost."""
+    """A lower fee, a higher capacity, one block or link more: each weakly lowers the cost."""
     before = traded(market).cost_eur
     k = which % len(market.links)
     link, others = market.links[k], market.links[:k] + market.links[k + 1 :]
@@ -93,6 +104,7 @@ def test_9_what_helps_does_not_raise_the_cost(market: Market, which: int, who: i
     better = [
         with_links(market, (*others, replace(link, fee_eur_per_kwh=link.fee_eur_per_kwh / 2))),
         with_links(market, (*others, replace(link, capacity_kwh=link.capacity_kwh + 1))),
+        *(with_links(market, (*market.links, more)) for more in missing_links(market)[:1]),
         with_offer(market, name, replace(offer, blocks=(*offer.blocks, Block(20.0, 2.0, 3.0)))),
     ]
     for market_after in better:
@@ -269,3 +281,14 @@ def test_4_at_the_end_nobody_pays_more_than_alone() -> None:
             )
             net = made + carried + result.payments_eur[name]
             assert net <= result.standalone_eur[name] + 1e-6
+
+
+def test_the_table_of_invariants_names_tests_that_exist() -> None:
+    """All eighteen numbers are in it, and what it names can be found."""
+    tests = Path(__file__).parents[2]
+    table = Path(__file__).with_name("README.md").read_text()
+    numbers = {int(number) for number in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    assert numbers == set(range(1, 19))
+    code = "".join(path.read_text() for path in tests.rglob("test_*.py"))
+    missing = [name for name in re.findall(r"`(test_\w+)`", table) if f"def {name}(" not in code]
+    assert missing == []
