@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, ValidationError
 from msgspec.msgpack import Decoder
 
-from peercell.broker.journal import Step, read
+from peercell.broker.journal import JournalError, Step, read
 from peercell.broker.wire import body_decoder, kind_of, messages_of
 
 
@@ -40,7 +40,7 @@ def facts(path: Path, union: Any, *, since_s: float) -> Iterator[Any]:
 
     Raises
     ------
-    JournalError : the file is no journal.
+    JournalError : the file is no journal, or another version of peercell has written it.
     """
     wanted = {kind_of(kind): body_decoder(kind) for kind in messages_of(union)}
     for step in _steps(path):
@@ -50,7 +50,7 @@ def facts(path: Path, union: Any, *, since_s: float) -> Iterator[Any]:
                 if isinstance(action, _Record):
                     decode = wanted.get(_head(action.fact).kind)
                     if decode is not None:
-                        yield decode(action.fact)
+                        yield _known(decode, action.fact, path)
 
 
 def count_sent(path: Path, union: Any) -> int:
@@ -73,7 +73,7 @@ def sent(path: Path, union: Any, *, since_s: float) -> Iterator[Any]:
 
     Raises
     ------
-    JournalError : the file is no journal.
+    JournalError : the file is no journal, or another version of peercell has written it.
     """
     wanted = {kind_of(kind): body_decoder(kind) for kind in messages_of(union)}
     for step in _steps(path):
@@ -82,7 +82,19 @@ def sent(path: Path, union: Any, *, since_s: float) -> Iterator[Any]:
                 if isinstance(action, _Send):
                     decode = wanted.get(_head(action.message).kind)
                     if decode is not None:
-                        yield decode(action.message)
+                        yield _known(decode, action.message, path)
+
+
+def _known(decode: Callable[[Raw], Any], body: Raw, path: Path) -> Any:
+    """Return a message as it is now; JournalError when it had other fields once."""
+    try:
+        return decode(body)
+    except ValidationError as error:
+        raise JournalError(
+            f"{path} was written by another version of peercell",
+            f"{_head(body).kind}: {error}",
+            "run it again, or read it with the version that its run.json names",
+        ) from error
 
 
 def _steps(path: Path) -> Iterator[Step]:

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from peercell.agents.errors import PeercellError
 from peercell.broker.command import Session, command, data_command, hint
-from peercell.broker.live_plan import note_path, read_note
+from peercell.broker.journal import JournalError
+from peercell.broker.live_plan import RunNote, note_path, read_note
 from peercell.broker.output import Answer, builtins, listing
 from peercell.broker.output import table as text_table
 from peercell.broker.results import (
@@ -55,7 +56,7 @@ class Table(StrEnum):
 class RunRow(Struct, frozen=True, kw_only=True):
     """A run in a line; `settled` of its `intervals` were settled and certified by all members.
 
-    `settled` is None for a run without journals.
+    `settled` is None for a run without journals, and for one whose journals cannot be read.
     """
 
     run: str
@@ -152,15 +153,24 @@ def _rows(run: Run, which: Table) -> tuple[type[Struct], Sequence[Struct]]:
 
 
 def _row(folder: Path, running: set[str]) -> RunRow:
-    run = recorded_run(folder, read_note(folder))
+    note = read_note(folder)
     return RunRow(
         run=folder.name,
         state="running" if folder.name in running else "ended",
-        begun=datetime.fromtimestamp(run.note.begun_s, UTC),
-        settled=sum(row.certified for row in run.intervals) if run.note.journal else None,
-        intervals=run.note.calendar.intervals,
-        config=run.note.config,
+        begun=datetime.fromtimestamp(note.begun_s, UTC),
+        settled=_certified(folder, note) if note.journal else None,
+        intervals=note.calendar.intervals,
+        config=note.config,
     )
+
+
+def _certified(folder: Path, note: RunNote) -> int | None:
+    """Return how many intervals were certified; None when the journals cannot be read."""
+    try:
+        return sum(row.certified for row in recorded_run(folder, note).intervals)
+    except JournalError as error:
+        hint(f"{error.what}: {error.why}")
+        return None
 
 
 def _run(home: Path, name: str | None) -> Run:

@@ -125,6 +125,33 @@ def test_a_plan_without_certificate_is_named(folder: Path) -> None:
     assert reason == "the gate closed before interval 1 was certified, gap 6e-06 EUR"
 
 
+class Settlement(Message, frozen=True):
+    """What another version has written under a name that this one knows."""
+
+    interval: int
+
+
+def test_a_journal_of_another_version_is_named_and_hides_no_other_run(
+    run: RunCli, folder: Path
+) -> None:
+    other = folder.with_name("old")
+    other.mkdir()
+    write_note(structs.replace(SHORT, cell="old"), other)
+    _write(other, "mg1.trader", [(1000.0, Settlement(0))])
+    result = run("results", "show", "old")
+    assert (result.code, result.out) == (1, "")
+    what, why, fix = result.err.splitlines()
+    assert what.endswith("old/mg1.trader.journal was written by another version of peercell")
+    assert why.startswith("  why: Settlement: ")
+    assert fix.startswith("  try: ")
+    listed = run("results", "ls", "-o", "json")
+    assert [(row["run"], row["settled"]) for row in json.loads(listed.out)] == [
+        ("old", None),
+        ("two", 2),
+    ]
+    assert "another version" in listed.err
+
+
 def test_the_commands_show_and_export_a_run(run: RunCli, folder: Path, tmp_path: Path) -> None:
     (row,) = json.loads(run("results", "ls", "-o", "json").out)
     assert (row["run"], row["state"], row["settled"], row["intervals"]) == ("two", "ended", 2, 2)
