@@ -68,11 +68,13 @@ for _name, _target, _line in (
 ):
     cli.defer(_name, f"peercell.broker.commands.{_target}", _line)
 
-agent = LazyGroup("agent", help="Run single peers.")
+agent = LazyGroup("agent", help="Run single peers, and check roles of your own.")
 cli.add_command(agent)
-agent.defer(
-    "run", "peercell.broker.commands.agent:run", "Run one peer of a cell in the foreground."
-)
+for _name, _line in (
+    ("run", "Run one peer of a cell in the foreground."),
+    ("check", "Check that a role keeps to the contract with its host."),
+):
+    agent.defer(_name, f"peercell.broker.commands.agent:{_name}", _line)
 directory = LazyGroup("directory", help="Run the directory of a cell.")
 cli.add_command(directory)
 directory.defer(

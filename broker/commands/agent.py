@@ -1,13 +1,15 @@
-"""`peercell agent run` and `peercell directory run`: one peer in the foreground."""
+"""`peercell agent` and `peercell directory`: one peer in the foreground, and checks of a role."""
 
 from datetime import datetime
 from pathlib import Path
 
 import click
 
-from peercell.broker.command import Session, command, hint
+from peercell.broker.command import Session, command, data_command, hint
+from peercell.broker.conformance.report import DEFAULT_SCHEDULES, report_of
 from peercell.broker.directory import DIRECTORY, directory_spec
 from peercell.broker.foreground import Alone, peer_of, run_peer
+from peercell.broker.output import Answer
 from peercell.broker.params import endpoint, instant, seed
 
 listen_option = click.option(
@@ -59,6 +61,44 @@ def run(
     home = click.get_current_context().ensure_object(Session).home
     alone = peer_of(config, peer, begins)
     hint(f"{peer} ended: {run_peer(alone, home.resolve() / peer, listen, dict(seed), hint)}")
+
+
+@data_command(
+    "check",
+    "peercell agent check my_agents:CautiousTrader",
+    "peercell agent check my_agents:CautiousTrader --property duplicates-harmless --seed 91",
+)
+@click.argument("role", metavar="MODULE:CLASS")
+@click.option(
+    "--property",
+    "name",
+    envvar="PEERCELL_AGENT_CHECK_PROPERTY",
+    metavar="NAME",
+    help="Ask for this property alone.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32),
+    default=1,
+    show_default=True,
+    help="Seed of the first schedule; the others follow.",
+)
+@click.option(
+    "--schedules",
+    type=click.IntRange(1, 1_000_000),
+    default=DEFAULT_SCHEDULES,
+    show_default=True,
+    help="How many schedules of faults are tried in all.",
+)
+def check(role: str, name: str | None, seed: int, schedules: int) -> Answer:
+    """Check that a role keeps to the contract with its host.
+
+    The class is found with the current folder on the import path, and says by `example()` of which
+    peers a check is made. They must be pure and deterministic, and come to the same outcome when
+    messages are lost, doubled or late and when peers restart. Ends with 1 when a property does not
+    hold, and tells the command that repeats it.
+    """
+    return report_of(role, name, seed, schedules)
 
 
 @command("run", "peercell directory run --listen 127.0.0.1:5600")

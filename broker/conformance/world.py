@@ -87,7 +87,7 @@ class World:
         self.steps = 0
         self.timers: dict[tuple[str, str], int] = {}
         self._fate = fate
-        self._stepper = stepper
+        self.stepper = stepper
         self._lives: Counter[str] = Counter()
         self._sent: Counter[tuple[str, str]] = Counter()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
@@ -124,7 +124,7 @@ class World:
         if self.steps > STEPS_MAX:
             raise RoleError(f"{STEPS_MAX:,} steps brought no rest, the last at {name}: {event}")
         try:
-            actions = self._stepper(name, role, event, self.now_s)
+            actions = self.stepper(name, role, event, self.now_s)
         except Exception as error:
             raise RoleError(f"{name} failed at {event}: {type(error).__name__}: {error}") from error
         for action in actions:
@@ -144,12 +144,24 @@ class World:
         RoleError : see `give`.
         """
         while self._queue and self._queue[0][0] <= until_s:
-            self.now_s, _, action = heapq.heappop(self._queue)
-            action()
+            self.run_next()
             if done():
                 return True
         self.now_s = max(self.now_s, until_s)
         return done()
+
+    def run_next(self) -> bool:
+        """Do what is due next; return False when there is nothing left.
+
+        Raises
+        ------
+        RoleError : see `give`.
+        """
+        if not self._queue:
+            return False
+        self.now_s, _, action = heapq.heappop(self._queue)
+        action()
+        return True
 
     def _act(self, name: str, action: Action) -> None:
         match action:
