@@ -52,7 +52,7 @@ class Stamp(Part, frozen=True):
     at: LocalTime | None = None
 
 
-class View(Part, frozen=True):
+class View(Part, frozen=True, cache_hash=True):
     """What to show of a state; values come back in the order asked.
 
     A bus of a three-phase cell is named with its phase, "17.a". `violations` asks for every broken

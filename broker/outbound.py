@@ -63,6 +63,11 @@ class Outbound:
         """Messages that are handed over but not sent."""
         return sum(len(link.outbox) for link in self._links.values())
 
+    @property
+    def has_news(self) -> bool:
+        """Whether messages were handed over since the last flush."""
+        return bool(self._fresh)
+
     def route(self, peer: str, endpoint: str, now_s: float) -> None:
         """Learn where a peer listens; what waits for it follows it there.
 

@@ -55,6 +55,8 @@ from peercell.broker.wire import FRAME_BYTES_MAX, Codec, Drop
 FRAMES_PER_TURN = 256
 FRAMES_ASKED_FOR = 4
 REQUESTS_PER_TURN = 16
+# s; so soon a timer must be due for the journal to wait for it.
+SOON_S = 0.002
 TIDY_S = 60.0
 # The host's own timer; peers have names.
 _TIDY = ("", "tidy")
@@ -207,9 +209,10 @@ class Reactor:
             else:
                 self._outbound.writable(source, now_s)
         self._fire(self._clock())
-        for place in self._places.values():
-            if (journal := place.seat.journal) is not None:
-                journal.flush()
+        if self._outbound.has_news or not self._goes_on_by(now_s + SOON_S):
+            for place in self._places.values():
+                if (journal := place.seat.journal) is not None:
+                    journal.flush()
         self._outbound.flush(now_s)
 
     def close(self) -> None:
@@ -233,6 +236,15 @@ class Reactor:
         if next_s is not None:
             wait_s = min(wait_s, next_s - self._clock())
         return max(0, math.ceil(1000 * wait_s))
+
+    def _goes_on_by(self, time_s: float) -> bool:
+        """Return whether a timer ends the wait for the next turn by a host time.
+
+        A turn that only took something in may then be written with that one: as long as nothing has
+        left, its loss would be that of what was not received yet.
+        """
+        next_s = self._timers.next_s()
+        return next_s is not None and next_s <= time_s
 
     def _drain(self, now_s: float) -> None:
         """Give the roles what arrived, up to 256 frames; the poll said that there is one."""

@@ -21,7 +21,7 @@ from peercell.agents.grid_messages import (
     StatsQuery,
     Subscription,
 )
-from peercell.agents.grid_parts import RefusalCode
+from peercell.agents.grid_parts import RefusalCode, Stamp
 from peercell.agents.messages import Message
 from peercell.agents.protocol import (
     Action,
@@ -47,7 +47,7 @@ from peercell.grid.service_rights import Caller, GridServiceSettings, Rights
 from peercell.grid.service_standing import Standing
 from peercell.grid.service_state import Plant
 from peercell.grid.service_subscribers import Subscribers
-from peercell.grid.service_writes import Write, Writer
+from peercell.grid.service_writes import WRITES, Write, Writer
 
 # s; longest wait for requests that are likely to come.
 WINDOW_S = 0.001
@@ -184,15 +184,16 @@ class GridService:
         writes = [
             (number, caller, request)
             for number, (caller, request) in enumerate(queue)
-            if isinstance(request, Write)
+            if isinstance(request, WRITES)
         ]
         refused = self._write(writes) if writes else {}
+        stamp = self._standing.stamp
         actions: list[Action] = []
         for number, (caller, request) in enumerate(queue):
             try:
                 if number in refused:
                     raise refused[number]
-                actions.append(_address(caller, self._answer(caller, request)))
+                actions.append(_address(caller, self._answer(caller, request, stamp)))
             except RefusedError as error:
                 self._counts.refusals += 1
                 actions.append(self._refuse(caller, request.seq, error))
@@ -276,21 +277,20 @@ class GridService:
             candidate.is_new = False
         self._standing, self._picture = candidate, picture
 
-    def _answer(self, caller: Caller, request: GridRequest) -> GridReply:
-        if isinstance(request, Write):
-            reading = None if request.view is None else self._picture.reading(request.view)
-            return StateReport(request.seq, self._standing.stamp, reading)
+    def _answer(self, caller: Caller, request: GridRequest, stamp: Stamp) -> GridReply:
+        if isinstance(request, WRITES):
+            return self._reader.report(request.seq, stamp, self._picture, caller, request.view)
         match request:
             case GridHello():
                 subscribed = self._subscribers.newest_seq(str(caller))
                 return self._reader.welcome(self._standing, caller, request.seq, subscribed)
             case Subscription():
-                return self._subscribe(caller, request)
+                return self._subscribe(caller, request, stamp)
             case StatsQuery():
                 self._rights.check_operator(caller, "see the statistics")
                 return GridStats(
                     request.seq,
-                    self._standing.stamp,
+                    stamp,
                     solves=self._plant.solves,
                     feeders=self._plant.feeders,
                     **asdict(self._counts),
@@ -298,14 +298,13 @@ class GridService:
             case _:
                 return self._reader.read(self._standing, self._picture, caller, request)
 
-    def _subscribe(self, caller: Caller, request: Subscription) -> StateReport:
+    def _subscribe(self, caller: Caller, request: Subscription, stamp: Stamp) -> StateReport:
         if isinstance(caller, int):
             raise RefusedError(
                 RefusalCode.BAD_REQUEST, "a command cannot subscribe", "it is answered once"
             )
         self._subscribers.check(caller, request)
-        stamp, picture = self._standing.stamp, self._picture
-        report = self._reader.report(request.seq, stamp, picture, caller, request.view)
+        report = self._reader.report(request.seq, stamp, self._picture, caller, request.view)
         self._subscribers.put(caller, request, report.reading)
         return report
 

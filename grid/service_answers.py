@@ -68,6 +68,8 @@ class Reader:
         self._plant, self._rights, self._writer = plant, rights, writer
         self._slopes: dict[tuple[str, SensitivityModel], Sensitivity] = {}
         self._slopes_rev = -1
+        # Peers ask for the same view again and again; to compare is cheaper than to check.
+        self._latest: dict[Caller, View] = {}
 
     def read(
         self, standing: Standing, picture: Picture, caller: Caller, request: Read
@@ -105,18 +107,28 @@ class Reader:
         """
         if view is None:
             return StateReport(seq, stamp)
-        self.check(picture, caller, view)
-        return StateReport(seq, stamp, picture.reading(view))
+        return StateReport(seq, stamp, picture.reading(self.check(picture, caller, view)))
 
-    def check(self, picture: Picture, caller: Caller, view: View) -> None:
-        """Raise RefusedError where a view names what is not there or not to be seen."""
+    def check(self, picture: Picture, caller: Caller, view: View) -> View:
+        """Return the view, or the equal one that this caller asked for before.
+
+        Raises
+        ------
+        RefusedError : it names what is not there or not to be seen.
+        """
+        latest = self._latest.get(caller)
+        if latest == view:
+            return latest
         if self._rights.is_in_sight(caller, view):
-            return
+            if isinstance(caller, str):
+                self._latest[caller] = view
+            return view
         try:
             picture.lens.plan(view)
         except UnknownElementError as error:
             raise refusal(error) from None
         self._rights.check_view(caller, view)
+        return view
 
     def _sensitivity(
         self, standing: Standing, picture: Picture, query: SensitivityQuery

@@ -51,6 +51,7 @@ class _Plan:
     zones: tuple[_Zone, ...]
     dead: tuple[DeadBus, ...]
     assets: tuple[int, ...]
+    is_of_buses: bool
 
 
 class Lens:
@@ -135,6 +136,7 @@ class Lens:
             zones=tuple(self._zone(self._microgrids[name]) for name in view.microgrids),
             dead=tuple(self._dead[bus] for bus in view.buses if bus in self._dead),
             assets=tuple(self._asset[asset] for asset in view.assets),
+            is_of_buses=view == View(view.buses) and self._dead.keys().isdisjoint(view.buses),
         )
 
     def _zone(self, microgrid: Microgrid) -> _Zone:
@@ -174,19 +176,18 @@ class Picture:
         self.v_pu: Real = np.abs(state.voltage)
         self.links = links = state.links
         self._powers = powers
-        self.whole = Reading(
-            losses_kw=float(links.losses_kw),
-            source_kw=state.source_kva.real,
-            source_kvar=state.source_kva.imag,
+        self._scalars = (
+            float(links.losses_kw),
+            state.source_kva.real,
+            state.source_kva.imag,
             # To look up where the extremes stand takes a third of the time of reducing to them.
-            v_min_pu=self.v_pu.item(self.v_pu.argmin()),
-            v_max_pu=self.v_pu.item(self.v_pu.argmax()),
+            self.v_pu.item(self.v_pu.argmin()),
+            self.v_pu.item(self.v_pu.argmax()),
             # A branch whose limit is unknown has no loading.
-            loading_percent_max=(
-                100.0 * links.loading.item(links.loading.argmax()) if lens.rated.size else None
-            ),
-            iterations=state.iterations,
+            100.0 * links.loading.item(links.loading.argmax()) if lens.rated.size else None,
+            state.iterations,
         )
+        self.whole = Reading(*self._scalars)
 
     @cached_property
     def percent(self) -> Real:
@@ -231,18 +232,15 @@ class Picture:
         ------
         UnknownElementError : the cell has no such bus, branch, microgrid or asset.
         """
-        plan, whole = self.lens.plan(view), self.whole
-        # Most views are of a few buses: what they do not show costs nothing here.
-        voltages, branches = self._voltages, plan.branches
+        plan, voltages = self.lens.plan(view), self._voltages
+        v_pu = tuple([voltages[node] for node in plan.nodes])
+        if plan.is_of_buses:
+            # Most views are: what they do not show costs nothing here.
+            return Reading(*self._scalars, v_pu)
+        branches = plan.branches
         return Reading(
-            whole.losses_kw,
-            whole.source_kw,
-            whole.source_kvar,
-            whole.v_min_pu,
-            whole.v_max_pu,
-            whole.loading_percent_max,
-            whole.iterations,
-            tuple([voltages[node] for node in plan.nodes]),
+            *self._scalars,
+            v_pu,
             tuple([self._loadings[branch] for branch in branches]) if branches else (),
             tuple([self._flows[branch] for branch in branches]) if branches else (),
             tuple([self._microgrid(zone) for zone in plan.zones]) if plan.zones else (),

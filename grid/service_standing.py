@@ -55,7 +55,8 @@ class Standing:
     at : local time; None for the nominal powers of the cell file.
     base : P in kW and Q in kvar of every asset at that time without set-points.
     planned : the same with set-points.
-    p_kw, q_kvar : the same with corrections and primary control: what is injected.
+    p_kw, q_kvar : the same with corrections and primary control: what is injected. Where no asset
+        has a controller, these are the arrays of `planned` themselves.
     store : kWh in every battery that has a controller, and how much of it was lent to it.
     set_points : of the assets that do not follow their profile.
     corrections : of the assets whose controller wants them to leave their plan.
@@ -82,14 +83,17 @@ class Standing:
 
     def copy(self) -> "Standing":
         """Return a copy that can be written without changing this one."""
+        p_kw, q_kvar = planned = self.planned[0].copy(), self.planned[1].copy()
+        if self.p_kw is not self.planned[0]:
+            p_kw, q_kvar = self.p_kw.copy(), self.q_kvar.copy()
         return Standing(
             self.rev,
             self.topo,
             self.at,
             self.base,
-            (self.planned[0].copy(), self.planned[1].copy()),
-            self.p_kw.copy(),
-            self.q_kvar.copy(),
+            planned,
+            p_kw,
+            q_kvar,
             self.store,
             self.set_points.copy(),
             self.corrections.copy(),

@@ -70,16 +70,16 @@ class Plant:
         ------
         TimeOutsideProfilesError : no window of the profiles holds the time.
         """
-        p_kw, q_kvar = base = self._base(at)
-        planned = p_kw.copy(), q_kvar.copy()
+        base = self._base(at)
+        planned, p_kw, q_kvar = self._follow(base)
         standing = Standing(
             rev=0,
             topo=0,
             at=at,
             base=base,
             planned=planned,
-            p_kw=p_kw.copy(),
-            q_kvar=q_kvar.copy(),
+            p_kw=p_kw,
+            q_kvar=q_kvar,
             store=self._stores.start(),
             set_points={},
             corrections={},
@@ -90,6 +90,13 @@ class Plant:
         for asset in self._stores.names:
             self._combine(standing, asset)
         return standing
+
+    def _follow(self, base: tuple[Real, Real]) -> tuple[tuple[Real, Real], Real, Real]:
+        """Return what is planned and injected where all assets follow their profiles."""
+        p_kw, q_kvar = planned = base[0].copy(), base[1].copy()
+        if self.devices:
+            p_kw, q_kvar = base[0].copy(), base[1].copy()
+        return planned, p_kw, q_kvar
 
     def fill(self, standing: Standing, stored: Iterable[Stored]) -> None:
         """Let batteries hold what is said of them."""
@@ -124,10 +131,9 @@ class Plant:
             planned_kw, p_kw = standing.planned[0], standing.p_kw
             standing.store = self._stores.after(standing.store, planned_kw, p_kw, passed_s)
         standing.at, standing.is_new = at, True
-        p_kw, q_kvar = standing.base
-        standing.planned = p_kw.copy(), q_kvar.copy()
-        standing.p_kw, standing.q_kvar = p_kw.copy(), q_kvar.copy()
-        self._put(standing, standing.set_points.values())
+        standing.planned, standing.p_kw, standing.q_kvar = self._follow(standing.base)
+        for point in standing.set_points.values():
+            self._plan(standing, point)
         for asset in {**standing.corrections, **standing.primary, **self._stores.names}:
             self._combine(standing, asset)
 
@@ -142,7 +148,7 @@ class Plant:
 
     def place(self, standing: Standing, points: Iterable[SetPoint]) -> None:
         """Give assets set-points, or leave them to their profiles."""
-        known, moved = standing.set_points, []
+        known = standing.set_points
         for point in points:
             old = known.get(point.asset)
             if point == old:
@@ -153,29 +159,25 @@ class Plant:
                 del known[point.asset]
             else:
                 continue
-            moved.append(point)
-        if moved:
             standing.is_new = True
-            self._put(standing, moved)
+            self._plan(standing, point)
 
-    def _put(self, standing: Standing, points: Iterable[SetPoint]) -> None:
-        """Plan what set-points say, and inject it where nobody corrects it."""
-        position, devices = self.position, self.devices
-        base_kw, base_kvar = standing.base
+    def _plan(self, standing: Standing, point: SetPoint) -> None:
+        """Plan what a set-point says, and inject it where nobody corrects it."""
+        asset, p_kw, q_kvar = point.asset, point.p_kw, point.q_kvar
+        number = self.position[asset]
         planned_kw, planned_kvar = standing.planned
-        injected_kw, injected_kvar = standing.p_kw, standing.q_kvar
-        for point in points:
-            asset, p_kw, q_kvar = point.asset, point.p_kw, point.q_kvar
-            number = position[asset]
-            if p_kw is None:
-                p_kw = base_kw[number]
-            if q_kvar is None:
-                q_kvar = base_kvar[number]
-            planned_kw[number], planned_kvar[number] = p_kw, q_kvar
-            if asset in devices:
-                self._combine(standing, asset)
-            else:
-                injected_kw[number], injected_kvar[number] = p_kw, q_kvar
+        planned_kw[number] = standing.base[0][number] if p_kw is None else p_kw
+        planned_kvar[number] = standing.base[1][number] if q_kvar is None else q_kvar
+        if standing.p_kw is planned_kw:
+            return
+        if asset in self.devices:
+            self._combine(standing, asset)
+        else:
+            standing.p_kw[number], standing.q_kvar[number] = (
+                planned_kw[number],
+                planned_kvar[number],
+            )
 
     def correct(self, standing: Standing, wanted: Correction) -> None:
         """Let an asset leave its plan as its controller wants."""

@@ -39,12 +39,15 @@ from peercell.grid.service_standing import (
 from peercell.grid.service_state import Plant
 
 Write = SetPoints | Corrections | SoftOpenPointOrder | SwitchingOrder | TimeOrder | RestoreOrder
+# To ask a tuple takes a fifth of the time.
+WRITES = SetPoints, Corrections, SoftOpenPointOrder, SwitchingOrder, TimeOrder, RestoreOrder
 AnyChange = TypeVar("AnyChange", bound=Change)
 Value = TypeVar("Value", bool, int)
 
 _ROUNDING = 1.0 + 1e-9
 _SOURCE_PU_MIN, _SOURCE_PU_MAX = 0.5, 1.5
 _UNLIMITED_KVA = 1e12
+_NOTHING: dict[str, float] = {}
 
 
 class Writer:
@@ -138,12 +141,12 @@ class Writer:
             raise RefusedError(
                 RefusalCode.BAD_REQUEST, "there is no set-point to set", "the list is empty"
             )
-        own_kva = self._own_kva.get(caller, {})
+        most_kva = self._own_kva.get(caller, _NOTHING).get
         for point in points:
-            if hypot(point.p_kw or 0.0, point.q_kvar or 0.0) > own_kva.get(point.asset, -1.0):
+            if hypot(point.p_kw or 0.0, point.q_kvar or 0.0) > most_kva(point.asset, -1.0):
                 break
         else:
-            if len(points) == 1 or len({point.asset for point in points}) == len(points):
+            if len({point.asset for point in points}) == len(points):
                 return
         # Something is wrong, and this says what.
         self._check_points(points)

@@ -314,6 +314,29 @@ def test_a_run_is_in_the_journal_before_its_words_leave(tmp_path: Path) -> None:
     assert last.why == "done"
 
 
+def test_what_nobody_has_heard_of_is_written_with_the_turn_that_follows_at_once(
+    tmp_path: Path,
+) -> None:
+    def reply(event: Event) -> list[Action]:
+        match event:
+            case Started():
+                return [SetTimer("soon", 0.0005)]
+            case TimerFired("soon"):
+                return [SetTimer("at once", reactor.SOON_S / 2)]
+            case _:
+                return []
+
+    path, puppet = tmp_path / "a.journal", Puppet(reply)
+    with host() as at_a:
+        at_a.seat(Seat("a", puppet, 1, Journal(path, START)))
+        while len(puppet.told) < 2:
+            at_a.turn(1.0)
+        assert not any(isinstance(entry, Step) for entry in read(path))
+        while len(puppet.told) < 3:
+            at_a.turn(1.0)
+        assert sum(isinstance(entry, Step) for entry in read(path)) == 3
+
+
 def test_a_role_that_fails_ends_the_run_with_the_event_in_its_journal(tmp_path: Path) -> None:
     def fail(event: Event) -> list[Action]:
         if isinstance(event, TimerFired):
