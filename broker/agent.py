@@ -97,7 +97,7 @@ def run_crew(
     unions = [find(union) for union in crew.unions]
     with (
         closing(RosterFile(home.roster(crew.name))) as roster,
-        Reactor(doors, [*unions, MembershipMessage], clock, crew.faults) as reactor,
+        Reactor(doors, [*unions, MembershipMessage], clock) as reactor,
     ):
         for peer, endpoint in crew.seeds.items():
             reactor.route(peer, endpoint)
@@ -115,6 +115,8 @@ def run_crew(
         reactor.observe(note)
         if alive is not None:
             reactor.watch(alive, lambda: reactor.stop("the supervisor is gone"))
+        for order in crew.faults:
+            reactor.inject(order)
         incarnations = {}
         for spec in crew.peers:
             seat = _take_seat(crew, spec, reactor.endpoint, roster.known, clock)

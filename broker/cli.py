@@ -99,6 +99,32 @@ control.defer(
     "Control one operating point with the real agents.",
 )
 
+fault = LazyGroup("fault", help="Break a running cell on purpose, for a while, and take it back.")
+cli.add_command(fault)
+add = LazyGroup("add", help="Break something: what is hit is told, and how to take it back.")
+fault.add_command(add)
+for _name, _line in (
+    ("loss", "Lose a share of the messages."),
+    ("delay", "Let messages take longer, give or take some."),
+    ("duplicate", "Let a share of the messages arrive twice."),
+    ("reorder", "Hold a share of the messages back, so that others overtake them."),
+    ("corrupt", "Spoil a share of the messages, so that nobody can read them."),
+    ("bandwidth", "Let each link carry no more than so many bytes a second."),
+    ("partition", "Cut links: both ways, or one way for `a->b`."),
+    ("kill", "End the processes of peers at once; they come again."),
+    ("pause", "Let the processes of peers stand still."),
+    ("slow", "Give the processes of peers a share of their time only."),
+    ("clock", "Let the clocks of peers be wrong by so much."),
+    ("disk-full", "Let peers have no room to write to."),
+):
+    add.defer(_name, f"peercell.broker.commands.fault_add:{_name.replace('-', '_')}", _line)
+for _name, _line in (
+    ("ls", "List the faults that are on: what they hit, how often, and when they end."),
+    ("rm", "Take a fault back."),
+    ("clear", "Take all faults back."),
+):
+    fault.defer(_name, f"peercell.broker.commands.fault:{_name}", _line)
+
 results = LazyGroup("results", help="Look at what runs have come to.")
 cli.add_command(results)
 for _name, _target, _line in (

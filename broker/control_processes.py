@@ -20,8 +20,8 @@ from peercell.broker.clock import steady_clock
 from peercell.broker.control_cell import GRID, control_peers, member_count
 from peercell.broker.control_log import ControlLog, ControlResult
 from peercell.broker.control_run import ControlSettings
-from peercell.broker.faults.fate import Active
 from peercell.broker.faults.kinds import Loss
+from peercell.broker.faults.orders import Order
 from peercell.broker.home import CellHome
 from peercell.broker.launch import launch
 from peercell.broker.operate import wait_until_up
@@ -81,7 +81,7 @@ def control_with_processes(
             for name, each in told.items()
         ),
         unions=(CELL_MESSAGES,),
-        faults=(Active(Loss(share=settings.faults.drop), settings.seed),),
+        faults=(Order(id="drop", fault=Loss(share=settings.faults.drop), seed=settings.seed),),
     )
     home = CellHome(Path(plan.folder))
     log = ControlLog(case, rhythm, frozenset())

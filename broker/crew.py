@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from peercell.agents.protocol import Role
 from peercell.agents.roster import SignedRecord
-from peercell.broker.faults.fate import Active
+from peercell.broker.faults.orders import Order
 
 if TYPE_CHECKING:
     # Commands that ask how a cell is doing read this page, and have no use for NumPy.
@@ -63,7 +63,7 @@ class Crew(Struct, frozen=True, kw_only=True):
     seeds : endpoints of peers to turn to first
     observer : peer that gets copies of the facts; "" for none
     journal_bytes_max : of each peer's journal; 0 for none
-    faults : what happens on purpose to the messages that they send
+    faults : that are on when the process starts
     """
 
     name: str
@@ -74,7 +74,7 @@ class Crew(Struct, frozen=True, kw_only=True):
     seeds: dict[str, str]
     observer: str = ""
     journal_bytes_max: int = JOURNAL_BYTES_MAX
-    faults: tuple[Active, ...] = ()
+    faults: tuple[Order, ...] = ()
 
 
 class Context(Struct, frozen=True):

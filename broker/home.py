@@ -65,6 +65,15 @@ class CellHome:
         """The records that a process has learned."""
         return self.folder / "state" / f"{name}.roster"
 
+    def old_roster(self, name: str) -> Path:
+        """A copy of that, from before anything was broken on purpose."""
+        return self.folder / "state" / f"{name}.roster.old"
+
+    @property
+    def faults(self) -> Path:
+        """What was broken on purpose."""
+        return self.folder / "faults.jsonl"
+
     def control(self, name: str) -> str:
         """Return the endpoint where an operator reaches a process.
 

@@ -92,6 +92,11 @@ class Journal:
     start : the run that begins
     bytes_max : when the file has grown to this, recording ends with a `Stop`
 
+    Attributes
+    ----------
+    stopped : why nothing is recorded any more; "" while all is
+    trouble : what the disk is to answer from now on, on purpose; None for what it does
+
     Raises
     ------
     PeercellError : the folder cannot be written to.
@@ -99,6 +104,7 @@ class Journal:
 
     def __init__(self, path: Path, start: Start, bytes_max: int = JOURNAL_BYTES_MAX) -> None:
         self.stopped = ""
+        self.trouble: OSError | None = None
         self._path = path
         self._bytes_max = bytes_max
         self._pending: list[Entry | tuple[str, float, Event, Sequence[Action] | None]] = []
@@ -135,6 +141,8 @@ class Journal:
             self._give_up(f"it has grown to its limit of {self._bytes_max} bytes")
             return
         try:
+            if self.trouble is not None:
+                raise self.trouble
             written = os.write(self._descriptor, block)
         except OSError as error:
             self._give_up(str(error))

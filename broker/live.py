@@ -84,10 +84,11 @@ def ask_cell(folder: Path, note: RunNote, *, messages: bool = False) -> Told:
     dso = next((_answer(state, DsoStatusQuery(), DsoStatus) for state in dsos), None)
     if not messages:
         return Told(states, market, dso)
-    return Told(states, market, dso, _hosts(states), _hosts(states))
+    return Told(states, market, dso, host_counts(states), host_counts(states))
 
 
-def _hosts(states: Sequence[PeerState]) -> dict[str, HostStatus]:
+def host_counts(states: Sequence[PeerState]) -> dict[str, HostStatus]:
+    """Return the counts of each peer that answers."""
     answers = ((state.peer, _answer(state, StatusQuery(), HostStatus)) for state in states)
     return {peer: answer for peer, answer in answers if answer is not None}
 

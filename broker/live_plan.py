@@ -33,6 +33,7 @@ class RunOrder(Struct, frozen=True, kw_only=True):
     day : the whole day to run, in place of what the config says; None for that
     name : of the run; None for that of the cell
     pack : peers in one process
+    lab : whether people may break it without saying until when
     """
 
     config: Path
@@ -40,6 +41,7 @@ class RunOrder(Struct, frozen=True, kw_only=True):
     day: date | None = None
     name: str | None = None
     pack: int = 1
+    lab: bool = False
 
 
 class RunNote(Struct, frozen=True, kw_only=True):
@@ -66,6 +68,11 @@ class RunNote(Struct, frozen=True, kw_only=True):
     calendar: MarketCalendar
     roles: dict[str, str]
     journal: bool = True
+
+    @property
+    def begins_s(self) -> float:
+        """When the run begins, Unix time in s: an interval before its first delivery."""
+        return self.calendar.origin_s - self.calendar.interval_s
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -132,6 +139,7 @@ def supervised(plan: CellPlan, order: RunOrder, folder: Path) -> Plan:
         peers=peer_specs(plan),
         unions=(CELL_MESSAGES,),
         pack=order.pack,
+        lab=order.lab,
         journal_bytes_max=plan.telemetry.journal_bytes_max,
     )
 

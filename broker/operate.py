@@ -31,7 +31,7 @@ def peer_states(folder: Path, timeout_s: float = ANSWER_S) -> tuple[PeerState, .
     ------
     UnreachableError : no supervisor answers.
     """
-    answer = _ask(folder, PeersQuery(), timeout_s=timeout_s)
+    answer = ask_supervisor(folder, PeersQuery(), timeout_s=timeout_s)
     return answer.peers if isinstance(answer, PeersAnswer) else ()
 
 
@@ -91,7 +91,7 @@ def command_peer(folder: Path, peer: str, request: Message) -> None:
     ------
     PeercellError : nobody answers, or there is no such peer.
     """
-    _ask(folder, request, peer)
+    ask_supervisor(folder, request, peer)
 
 
 def restart_peers(folder: Path, peers: Collection[str], timeout_s: float) -> tuple[PeerState, ...]:
@@ -128,7 +128,7 @@ def stop_cell(folder: Path, timeout_s: float = 10.0) -> None:
     PeercellError : nobody answers, or it has not ended in time.
     """
     lock = CellHome(folder).lock
-    _ask(folder, StopHost())
+    ask_supervisor(folder, StopHost())
     deadline_s = time.monotonic() + timeout_s
     while lock.exists():
         if time.monotonic() > deadline_s:
@@ -136,7 +136,14 @@ def stop_cell(folder: Path, timeout_s: float = 10.0) -> None:
         time.sleep(POLL_S)
 
 
-def _ask(
+def ask_supervisor(
     folder: Path, request: Message, peer: str = SUPERVISOR, timeout_s: float = ANSWER_S
 ) -> Message:
+    """Return what the supervisor of a running cell answers to a request about a peer, or the cell.
+
+    Raises
+    ------
+    UnreachableError : nobody answers.
+    PeercellError : it refused, and why.
+    """
     return ask(CellHome(folder).control(SUPERVISOR), peer, request, CODEC, timeout_s)

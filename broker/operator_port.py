@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.messages import Message
+from peercell.broker.faults.orders import FaultId, Order
 from peercell.broker.gate import SENDERS_MAX, Heard
 from peercell.broker.sockets import Socket, connect, make, readable
 from peercell.broker.wire import (
@@ -52,6 +53,7 @@ class HostStatus(Message, frozen=True):
     unattributed : frames and messages that arrived for no peer of this host, by reason
     links : open outgoing links of the host
     timers : fired so far; `late_*_s` is how late half, 99 % and the worst of them were
+    faults : how often each fault that is or was on has done something here
     journal_stopped : why nothing is recorded any more; empty when all is
     """
 
@@ -74,6 +76,7 @@ class HostStatus(Message, frozen=True):
     late_p50_s: Seconds
     late_p99_s: Seconds
     late_max_s: Seconds
+    faults: Annotated[dict[FaultId, Count], Meta(max_length=4096)]
     journal_stopped: Annotated[str, Meta(max_length=500)] = ""
 
 
@@ -85,13 +88,32 @@ class Stopping(Message, frozen=True):
     """The host leaves once this answer is out."""
 
 
+class FaultOrder(Message, frozen=True):
+    """Let something be wrong on purpose, until it is over by itself or is taken back."""
+
+    order: Order
+
+
+class FaultEnd(Message, frozen=True):
+    """Let a fault be over; one that is not on is over already."""
+
+    id: FaultId
+
+
+class Done(Message, frozen=True):
+    """It is done, or on its way."""
+
+
 class Refusal(Message, frozen=True):
-    """The request was not carried out, and why."""
+    """The request was not carried out, and why; with what to try instead, where that is known."""
 
     why: Annotated[str, Meta(max_length=500)]
+    fix: Annotated[str, Meta(max_length=500)] = ""
 
 
-HostMessage = StatusQuery | HostStatus | StopHost | Stopping | Refusal
+HostMessage = (
+    StatusQuery | HostStatus | StopHost | Stopping | FaultOrder | FaultEnd | Done | Refusal
+)
 
 
 class UnreachableError(PeercellError):
@@ -143,10 +165,10 @@ class OperatorPort:
             self.dropped[Drop.NO_ROUTE] += 1
             return
         try:
-            frame = _frame(self._codec, asked.dst, asked.src, message)
+            frame = frame_of(self._codec, asked.dst, asked.src, message)
         except DropError as refusal:
             told = Refusal(f"the answer is {refusal.reason}")
-            frame = _frame(self._codec, asked.dst, asked.src, told)
+            frame = frame_of(self._codec, asked.dst, asked.src, told)
         try:
             self.router.send_multipart([route, frame], zmq.NOBLOCK)
         except zmq.ZMQError:
@@ -186,7 +208,7 @@ def ask(endpoint: str, peer: str, request: Message, codec: Codec, timeout_s: flo
         dealer.setsockopt(zmq.RCVTIMEO, int(1000 * timeout_s))
         connect(dealer, endpoint)
         try:
-            dealer.send(_frame(codec, OPERATOR, peer, request))
+            dealer.send(frame_of(codec, OPERATOR, peer, request))
             frame = dealer.recv()
         except zmq.Again:
             raise UnreachableError(
@@ -200,11 +222,11 @@ def ask(endpoint: str, peer: str, request: Message, codec: Codec, timeout_s: flo
     except DropError as refusal:
         answer = Refusal(f"its answer {answers[0].kind} is {refusal.reason}")
     if isinstance(answer, Refusal):
-        raise PeercellError(f"{peer} refused {type(request).__name__}", answer.why)
+        raise PeercellError(f"{peer} refused {type(request).__name__}", answer.why, answer.fix)
     return answer
 
 
-def _frame(codec: Codec, src: str, dst: str, message: Message) -> bytes:
+def frame_of(codec: Codec, src: str, dst: str, message: Message) -> bytes:
     """Return the frame of one request or answer; neither is numbered, and both hold until asked."""
     kind = codec.names[type(message)]
     return codec.frame([Envelope(VERSION, kind, src, dst, 0, 1, 1e11, message)])

@@ -102,6 +102,16 @@ class Outbound:
         if not link.fresh:
             self._refresh(link)
 
+    def knows(self, peer: str) -> bool:
+        """Return whether it is known where a peer listens."""
+        return peer in self._endpoints
+
+    def post(self, peer: str, frame: bytes, now_s: float) -> bool:
+        """Send a frame to a known peer past all that waits; False when its link takes none now."""
+        link = self._link(self._endpoints[peer], now_s)
+        link.used_s = now_s
+        return link.send(frame)
+
     def flush(self, now_s: float) -> None:
         """Send what was queued in this turn, as far as the links take it."""
         for link in self._fresh:

@@ -64,7 +64,7 @@ class Streams(dict[str, Stream]):
 
 # A message that waits: whose it is, itself, and until when it matters. A plain tuple, since one is
 # made for every message that is sent.
-_Parcel = tuple[Stream, Message, float]
+Parcel = tuple[Stream, Message, float]
 
 
 class Outbox:
@@ -79,10 +79,10 @@ class Outbox:
     def __init__(self, codec: Codec, waiting_max: int = WAITING_MAX) -> None:
         self._codec = codec
         self._waiting_max = waiting_max
-        self._waiting: dict[object, _Parcel] = {}
+        self._waiting: dict[object, Parcel] = {}
         # Behind those that wait, at most a frame full. It is worth a list of its own since most
         # messages come while nothing waits, and leave before anything does.
-        self._new: list[_Parcel] = []
+        self._new: list[Parcel] = []
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._new)
@@ -118,7 +118,7 @@ class Outbox:
         count = BATCH_MAX
         while batch := self._first(count):
             try:
-                frame = self._codec.frame(_seal(batch, self._codec.names))
+                frame = self._codec.frame(seal(batch, self._codec.names))
             except DropError as refusal:
                 _take_numbers_back(batch)
                 count = len(batch) // 2
@@ -150,7 +150,7 @@ class Outbox:
         keys = [key for key, (stream, *_) in self._waiting.items() if stream.dst == dst]
         to.take_over([self._waiting.pop(key) for key in keys])
 
-    def take_over(self, parcels: Sequence[_Parcel]) -> None:
+    def take_over(self, parcels: Sequence[Parcel]) -> None:
         """Let parcels of another outbox wait behind all others."""
         self._new += parcels
         self._sort_in()
@@ -172,7 +172,7 @@ class Outbox:
                 stream.unsent[Drop.OUTBOX_FULL] += 1
         self._new.clear()
 
-    def _first(self, count: int) -> list[_Parcel]:
+    def _first(self, count: int) -> list[Parcel]:
         """Return the first so many parcels, or all; most often these are simply the new ones."""
         if self._waiting or len(self._new) > count:
             self._sort_in()
@@ -194,7 +194,7 @@ class Outbox:
                 del self._waiting[key]
 
 
-def _seal(batch: Sequence[_Parcel], names: Mapping[type[Message], str]) -> list[Outgoing]:
+def seal(batch: Sequence[Parcel], names: Mapping[type[Message], str]) -> list[Outgoing]:
     """Return the envelopes of parcels under the next numbers of their streams."""
     sealed = []
     for stream, message, expires_s in batch:
@@ -214,6 +214,6 @@ def _seal(batch: Sequence[_Parcel], names: Mapping[type[Message], str]) -> list[
     return sealed
 
 
-def _take_numbers_back(batch: Sequence[_Parcel]) -> None:
+def _take_numbers_back(batch: Sequence[Parcel]) -> None:
     for stream, *_ in batch:
         stream.seq -= 1

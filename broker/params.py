@@ -18,6 +18,8 @@ _FACTORS = {
 _POWER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?) *([a-zA-Z]*)")
 _DURATION = re.compile(r"(\d+\.?\d*|\.\d+) *(ms|s|m|h|)")
 _DURATION_S = {"ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_RATE = re.compile(r"(\d+\.?\d*|\.\d+) *(k|M|)(B|bit)/s")
+_RATE_FACTORS = {"": 1.0, "k": 1e3, "M": 1e6}
 _PICTURES = (".svg", ".png", ".pdf")
 
 
@@ -82,6 +84,26 @@ def duration(text: str) -> float:
     if match is None:
         raise click.BadParameter(f"{text!r} is not a duration; write it as 250ms, 10s or 2m")
     return float(match[1]) * _DURATION_S[match[2]]
+
+
+def jittered(text: str) -> tuple[float, float]:
+    """Return a duration and its jitter in s from a text such as `200ms±50ms` or `200ms`."""
+    mean, sign, spread = text.replace("+-", "±").partition("±")
+    return duration(mean), duration(spread) if sign else 0.0
+
+
+def offset(text: str) -> float:
+    """Return s from a text such as `2s` or `-500ms`."""
+    told = text.strip()
+    return -duration(told[1:]) if told.startswith("-") else duration(told.removeprefix("+"))
+
+
+def rate(text: str) -> float:
+    """Return bytes a second from a text such as `20kB/s`, `1MB/s` or `160kbit/s`."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0.0:
+        raise click.BadParameter(f"{text!r} is no rate; write it as 20kB/s or 160kbit/s")
+    return float(match[1]) * _RATE_FACTORS[match[2]] / (8.0 if match[3] == "bit" else 1.0)
 
 
 def percent(text: str) -> float:

@@ -6,7 +6,8 @@ from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
 from peercell.broker.crew import JOURNAL_BYTES_MAX, PeerSpec, State
-from peercell.broker.faults.fate import Active
+from peercell.broker.faults.messages import FaultMessage
+from peercell.broker.faults.orders import Order
 from peercell.broker.operator_port import HostMessage
 from peercell.broker.wire import FRAME_BYTES_MAX, Codec, Count
 
@@ -26,7 +27,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     pack : peers in one process; 1 unless the cell is large
     address : numeric address that the peers listen at
     journal_bytes_max : of each peer's journal; 0 for none
-    faults : what happens on purpose to the messages of all peers
+    faults : that are on from the beginning
+    lab : whether people may break it without saying until when
     """
 
     cell: str
@@ -37,7 +39,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     pack: int = 1
     address: str = "127.0.0.1"
     journal_bytes_max: int = JOURNAL_BYTES_MAX
-    faults: tuple[Active, ...] = ()
+    faults: tuple[Order, ...] = ()
+    lab: bool = False
 
 
 class PeerState(Struct, frozen=True, array_like=True):
@@ -86,9 +89,5 @@ class StartPeer(Message, frozen=True):
     """A request: start the process of the peer asked, also after it had been given up."""
 
 
-class Done(Message, frozen=True):
-    """It is on its way; ask how the peers are doing to see it."""
-
-
-SupervisorMessage = PeersQuery | PeersAnswer | StopPeer | StartPeer | Done
+SupervisorMessage = PeersQuery | PeersAnswer | StopPeer | StartPeer | FaultMessage
 CODEC = Codec(SupervisorMessage, HostMessage, frame_bytes_max=FRAME_BYTES_MAX)

@@ -32,11 +32,14 @@ from peercell.agents.protocol import (
     TimerFired,
 )
 from peercell.broker.clock import Clock
-from peercell.broker.faults.fate import Active
-from peercell.broker.faults.losing import losing
+from peercell.broker.faults.injector import Injector
+from peercell.broker.faults.orders import Order
 from peercell.broker.gate import Gate
 from peercell.broker.lateness import Lateness
 from peercell.broker.operator_port import (
+    Done,
+    FaultEnd,
+    FaultOrder,
     HostMessage,
     HostStatus,
     OperatorPort,
@@ -58,8 +61,8 @@ REQUESTS_PER_TURN = 16
 # s; so soon a timer must be due for the journal to wait for it.
 SOON_S = 0.002
 TIDY_S = 60.0
-# The host's own timer; peers have names.
-_TIDY = ("", "tidy")
+# The host's own timers; peers have names.
+_TIDY, _FAULTS = ("", "tidy"), ("", "faults")
 
 log = logging.getLogger(__name__)
 
@@ -97,20 +100,13 @@ class Reactor:
     doors : where to listen
     unions : of the messages that the roles hear
     clock : host time
-    faults : what happens on purpose to the messages that its roles send
 
     Raises
     ------
     PeercellError : an endpoint is taken, or names a host.
     """
 
-    def __init__(
-        self,
-        doors: Doors,
-        unions: Sequence[object],
-        clock: Clock,
-        faults: Sequence[Active] = (),
-    ) -> None:
+    def __init__(self, doors: Doors, unions: Sequence[object], clock: Clock) -> None:
         self.lateness = Lateness()
         self.unattributed: Counter[Drop] = Counter()
         self._clock = clock
@@ -131,8 +127,10 @@ class Reactor:
         self._poller.register(self._inbound, zmq.POLLIN)
         self._poller.register(router, zmq.POLLIN)
         self._outbound = Outbound(self._context, self._codec, self._poller)
-        put = self._outbound.put
-        self._put = losing(put, faults) if faults else put
+        self._injector = Injector(self._outbound, self._codec)
+        self._put = self._injector.put
+        # By how much the clock is wrong that roles see; timers run by the right one.
+        self._ahead_s = 0.0
         self._places: dict[str, _Place] = {}
         self._timers: Timers[tuple[str, str]] = Timers()
         self._timers.set(_TIDY, self._started_s + TIDY_S)
@@ -159,7 +157,7 @@ class Reactor:
     def seat(self, seat: Seat) -> None:
         """Take a role in and tell it that it runs."""
         self._places[seat.peer] = _Place(seat, Gate(self._codec))
-        self._step(seat, Started(), self._clock())
+        self._step(seat, Started(), self._clock() + self._ahead_s)
 
     def route(self, peer: str, endpoint: str) -> None:
         """Learn where a peer listens."""
@@ -182,6 +180,11 @@ class Reactor:
         """End `run` after this turn."""
         self._stop_reason = reason
 
+    def inject(self, order: Order) -> None:
+        """Let something be wrong on purpose."""
+        self._injector.take(order, self._clock())
+        self._suffer(self._clock())
+
     def run(self) -> str:
         """Take turns until a signal, an operator or `stop` ends it; return the reason.
 
@@ -192,13 +195,13 @@ class Reactor:
             while self._stop_reason is None:
                 self.turn(TIDY_S)
             self._unwatch(signals.descriptor)
-        self._say_farewell(self._clock())
+        self._say_farewell(self._clock() + self._ahead_s)
         return self._stop_reason
 
     def turn(self, wait_s: float) -> None:
         """Wait at most so long for something to happen, and deal with it."""
         ready = self._poller.poll(self._patience_ms(wait_s))
-        now_s = self._clock()
+        now_s = self._clock() + self._ahead_s
         for source, _ in ready:
             if source is self._inbound:
                 self._drain(now_s)
@@ -209,10 +212,14 @@ class Reactor:
             else:
                 self._outbound.writable(source, now_s)
         self._fire(self._clock())
-        if self._outbound.has_news or not self._goes_on_by(now_s + SOON_S):
+        faulty = not self._injector.is_idle
+        if faulty or self._outbound.has_news or not self._goes_on_by(now_s + SOON_S):
             for place in self._places.values():
                 if (journal := place.seat.journal) is not None:
                     journal.flush()
+        if faulty:
+            self._injector.release(self._clock() + self._ahead_s)
+            self._suffer(self._clock())
         self._outbound.flush(now_s)
 
     def close(self) -> None:
@@ -282,13 +289,15 @@ class Reactor:
         """Tell the roles which of their timers have run out."""
         for (peer, name), due_s in self._timers.pop_due(now_s):
             if (peer, name) == _TIDY:
-                self._outbound.tidy(now_s)
+                self._outbound.tidy(now_s + self._ahead_s)
                 if wrong := self._unaccounted():
                     log.error("%d messages of this host are unaccounted for", wrong)
                 self._timers.set(_TIDY, now_s + TIDY_S)
                 continue
+            if (peer, name) == _FAULTS:
+                continue
             self.lateness.note(now_s - due_s)
-            self._step(self._places[peer].seat, TimerFired(name), now_s)
+            self._step(self._places[peer].seat, TimerFired(name), now_s + self._ahead_s)
 
     def _step(self, seat: Seat, event: Event, now_s: float) -> None:
         self._act(seat, seat.step(event, now_s), now_s)
@@ -302,7 +311,8 @@ class Reactor:
                 continue
             match action:
                 case SetTimer():
-                    self._timers.set((seat.peer, action.name), now_s + action.after_s)
+                    due_s = now_s - self._ahead_s + action.after_s
+                    self._timers.set((seat.peer, action.name), due_s)
                 case CancelTimer():
                     self._timers.cancel((seat.peer, action.name))
                 case Record():
@@ -317,6 +327,16 @@ class Reactor:
         if (name := signals.read()) is not None:
             self.stop(name)
 
+    def _suffer(self, now_s: float) -> None:
+        """Let faults begin and end; `now_s` is by the right clock."""
+        injector = self._injector
+        injector.expire(now_s)
+        self._put = injector.put
+        self._ahead_s = injector.ahead_s(now_s)
+        injector.trouble(place.seat for place in self._places.values())
+        if (next_s := injector.next_s(self._ahead_s)) is not None:
+            self._timers.set(_FAULTS, next_s)
+
     def _answer_operators(self, now_s: float) -> None:
         for _ in range(REQUESTS_PER_TURN):
             asked = self._control.receive()
@@ -327,6 +347,13 @@ class Reactor:
             if isinstance(request, StopHost):
                 self._control.answer(request_id, Stopping())
                 self.stop("stopped by the operator")
+            elif isinstance(request, FaultOrder):
+                self.inject(request.order)
+                self._control.answer(request_id, Done())
+            elif isinstance(request, FaultEnd):
+                self._injector.withdraw(request.id)
+                self._suffer(self._clock())
+                self._control.answer(request_id, Done())
             elif place is None:
                 here = ", ".join(self._places)
                 self._control.answer(request_id, Refusal(f"no {peer} here, only {here}"))
@@ -368,5 +395,6 @@ class Reactor:
             late_p50_s=late.quantile_s(0.5),
             late_p99_s=late.quantile_s(0.99),
             late_max_s=late.max_s,
+            faults=dict(self._injector.hits),
             journal_stopped=seat.journal.stopped if seat.journal is not None else "",
         )

@@ -5,23 +5,27 @@ because the supervisor keeps every listening socket open while its process is aw
 """
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import zmq
+from msgspec import structs
 
 from peercell.agents.messages import Message
 from peercell.broker.clock import steady_clock
 from peercell.broker.crew import Crew
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
+from peercell.broker.faults.desk import FaultDesk, Hands
+from peercell.broker.faults.lines import Lines
+from peercell.broker.faults.messages import AddFault, EndFault, FaultsQuery
 from peercell.broker.home import CellHome
 from peercell.broker.lock import CellLock
-from peercell.broker.operator_port import OperatorPort, Refusal, StopHost, Stopping
+from peercell.broker.operator_port import Done, OperatorPort, Refusal, StopHost, Stopping
 from peercell.broker.plan import (
     CODEC,
     SUPERVISOR,
-    Done,
     PeersAnswer,
     PeersQuery,
     PeerState,
@@ -74,6 +78,9 @@ class Supervisor:
         self._starts: Timers[str] = Timers()
         self._kills: Timers[str] = Timers()
         self._workers = {each.crew.name: each for each in _workers(plan, self._clock())}
+        self._lines = Lines(self._zmq, {name: home.control(name) for name in self._workers})
+        hands = Hands(self._workers, self._lines.tell, lambda w, n: w.signal(self._starter, n))
+        self._desk = FaultDesk(home, hands, plan.faults, lab=plan.lab)
         self._plan = plan
         self._stop_reason: str | None = None
 
@@ -102,7 +109,8 @@ class Supervisor:
 
     def _turn(self, signals: StopSignals) -> None:
         """Wait for a process, an operator, a signal or a timer, and deal with it."""
-        due_s = [s for s in (self._starts.next_s(), self._kills.next_s()) if s is not None]
+        dues_s = self._starts.next_s(), self._kills.next_s(), self._desk.next_s
+        due_s = [s for s in dues_s if s is not None]
         wait_s = max(0.0, min(due_s) - self._clock()) if due_s else 60.0
         ready = {source for source, _ in self._poller.poll(int(1000 * wait_s) + 1)}
         if self._control.router in ready:
@@ -112,6 +120,7 @@ class Supervisor:
         for worker in self._workers.values():
             if worker.notices in ready and worker.hear(self._clock()):
                 self._note_end(worker)
+        self._desk.work(self._clock())
         # A few a turn, so that operators of a large cell are answered while it starts.
         for name, _ in self._starts.pop_due(self._clock(), STARTS_PER_TURN):
             self._start(self._workers[name])
@@ -121,6 +130,7 @@ class Supervisor:
     def _start(self, worker: Worker) -> None:
         if worker.pid:
             return
+        worker.crew = structs.replace(worker.crew, faults=self._desk.orders)
         try:
             worker.start(self._starter, self._clock())
         except StarterError as error:
@@ -133,6 +143,9 @@ class Supervisor:
     def _stop(self, worker: Worker, why: str) -> None:
         self._starts.cancel(worker.crew.name)
         worker.stop(self._starter, why, self._clock())
+        if worker.pid:
+            # One that stands still hears of it only when it goes on.
+            worker.signal(self._starter, signal.SIGCONT)
         self._kills.set(worker.crew.name, self._clock() + STOP_S)
 
     def _note_end(self, worker: Worker) -> None:
@@ -141,6 +154,7 @@ class Supervisor:
         name = worker.crew.name
         self._kills.cancel(name)
         delay_s = worker.end(self._starter, self._clock())
+        self._desk.forget(name)
         log.info("%s is %s: %s", name, worker.state, worker.reason)
         if delay_s is not None:
             self._starts.set(name, self._clock() + delay_s)
@@ -156,6 +170,8 @@ class Supervisor:
         match request:
             case PeersQuery():
                 return PeersAnswer(tuple(self._states()))
+            case FaultsQuery() | AddFault() | EndFault():
+                return self._desk.answer(request, self._clock())
             case StopHost():
                 self._stop_reason = "stopped by the operator"
                 return Stopping()
@@ -194,6 +210,7 @@ class Supervisor:
             worker.close()
         self._starter.close()
         self._control.router.close(linger=200)
+        self._lines.close()
         self._zmq.term()
         self._lock.release()
 
@@ -219,7 +236,6 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
             seeds=seeds,
             observer=DIRECTORY,
             journal_bytes_max=plan.journal_bytes_max,
-            faults=plan.faults,
         )
         workers.append(Worker(crew, home.crew(name), listener, now_s))
     return workers

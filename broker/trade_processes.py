@@ -11,8 +11,8 @@ from msgspec import Struct, structs
 from peercell.agents.errors import PeercellError
 from peercell.agents.trading.messages import TraderSettled, TradingMessage
 from peercell.broker.cell_runs import end
-from peercell.broker.faults.fate import Active
 from peercell.broker.faults.kinds import Loss
+from peercell.broker.faults.orders import Order
 from peercell.broker.home import CellHome
 from peercell.broker.instance import Instance, to_market
 from peercell.broker.launch import launch
@@ -62,7 +62,7 @@ def solve_with_processes(
         config="instance",
         peers=tuple(specs),
         unions=(CELL_MESSAGES,),
-        faults=(Active(Loss(share=settings.faults.drop), settings.seed),),
+        faults=(Order(id="drop", fault=Loss(share=settings.faults.drop), seed=settings.seed),),
     )
     home = CellHome(Path(plan.folder))
     try:

@@ -205,7 +205,7 @@ class Codec:
         except UNREADABLE as error:
             raise DropError(why_unreadable(error)) from None
 
-    def frame(self, envelopes: Sequence[Outgoing]) -> bytes:
+    def frame(self, envelopes: Sequence[Outgoing | Incoming]) -> bytes:
         """Return at most 64 envelopes as one frame.
 
         Raises

@@ -42,6 +42,7 @@ class Worker:
         self._unread = b""
         self._last_words = ""
         self._stop_why = ""
+        self._expected: tuple[str, float] | None = None
 
     def hosts(self, peer: str) -> bool:
         """Return whether a peer is in this process."""
@@ -65,6 +66,7 @@ class Worker:
             os.close(theirs)
         self._unread = b""
         self._last_words = self._stop_why = ""
+        self._expected = None
         self._become(State.STARTING, self.reason if self.restarts else "", now_s)
 
     def hear(self, now_s: float) -> bool:
@@ -94,8 +96,25 @@ class Worker:
         if self._stop_why or code == 0:
             self._become(State.STOPPED, self._stop_why or self._last_words, now_s)
             return None
+        if self._expected is not None:
+            why, delay_s = self._expected
+            self.restarts += 1
+            self._become(State.RESTARTING, why, now_s)
+            return delay_s
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return self._after_failure(self._last_words or how, now_s)
+
+    def expect_end(self, why: str, back_after_s: float) -> None:
+        """Let the next end of the process be on purpose: it then comes again after so many s.
+
+        It does not count among the restarts after which a process is given up.
+        """
+        if self.pid:
+            self._expected = (why, back_after_s)
+
+    def signal(self, starter: Starter, number: int) -> None:
+        """Send a signal to the process, which runs."""
+        starter.signal(self.pid, number)
 
     def stop(self, starter: Starter, why: str, now_s: float) -> None:
         """Ask the process to end; it is not to be started again."""

@@ -9,7 +9,7 @@ from msgspec import structs
 from peercell.broker.cell_runs import begin, end, find_cell
 from peercell.broker.clock import steady_clock
 from peercell.broker.command import Session, data_command
-from peercell.broker.commands.options import cell_option, selector_argument
+from peercell.broker.commands.options import cell_option, lab_option, selector_argument
 from peercell.broker.home import CellHome
 from peercell.broker.interrupts import Interrupts
 from peercell.broker.live import ask_cell
@@ -37,13 +37,14 @@ FOLLOW_S = 0.2
     show_default=True,
     help="Peers in one process; more than 1 for cells of hundreds of peers.",
 )
+@lab_option
 @click.pass_obj
-def up(session: Session, config: Path, name: str | None, pack: int) -> Answer:
+def up(session: Session, config: Path, name: str | None, pack: int, lab: bool) -> Answer:
     """Start the cell of a config, and return when all its peers are up.
 
     It runs in the background until `peercell down`.
     """
-    order = RunOrder(config=config, name=name, pack=pack)
+    order = RunOrder(config=config, name=name, pack=pack, lab=lab)
     with Interrupts() as interrupts:
         begun = begin(session.home, order, interrupts.pause)
     rows = {

@@ -7,6 +7,7 @@ import click
 
 from peercell.broker.cell_runs import begin, end
 from peercell.broker.command import Session, data_command, hint
+from peercell.broker.commands.options import lab_option
 from peercell.broker.commands.run_options import with_order
 from peercell.broker.demo import check_journals, demo_config, follow
 from peercell.broker.interrupts import Interrupts
@@ -50,14 +51,15 @@ def run(session: Session, order: RunOrder, processes: bool) -> Answer:
 @click.argument("config", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--stay", is_flag=True, help="Leave the cell running at the end.")
 @click.option("--name", help="Name of the run; that of the cell when not given.")
+@lab_option
 @click.pass_obj
-def demo(session: Session, config: Path | None, stay: bool, name: str | None) -> Answer:
+def demo(session: Session, config: Path | None, stay: bool, name: str | None, lab: bool) -> Answer:
     """Run a cell from start to end and tell how it went.
 
     Every peer is a process. Without a config it is a village of four microgrids. Ends with 0 when
     every interval was settled and certified, and with 5 when not. Ctrl-C ends all processes.
     """
-    order = RunOrder(config=config or demo_config(), name=name)
+    order = RunOrder(config=config or demo_config(), name=name, lab=lab)
     return _in_processes(session.home, order, stay=stay)
 
 

@@ -111,6 +111,7 @@ def host(peer: str, told: dict[str, int], heard: dict[str, Heard]) -> HostStatus
         late_p50_s=0.0,
         late_p99_s=0.0,
         late_max_s=0.0,
+        faults={},
     )
 
 

@@ -25,6 +25,10 @@ NO_DATA = {
     for name in ("grid compile", "results export", "watch", "agent run", "directory run")
 }
 # Commands that need a running cell, or start one: tests/broker/test_live_cell.py runs them.
+FAULTS = (
+    "loss", "delay", "duplicate", "reorder", "corrupt", "bandwidth", "partition", "kill", "pause",
+    "slow", "clock", "disk-full",
+)  # fmt: skip
 STARTING = {f"peercell {name}" for name in ("demo", "run", "up", "down", "watch", "replay")}
 LIVE = STARTING | {
     f"peercell {name}"
@@ -37,6 +41,10 @@ LIVE = STARTING | {
         "results ls",
         "results show",
         "results export",
+        "fault ls",
+        "fault rm",
+        "fault clear",
+        *(f"fault add {kind}" for kind in FAULTS),
     )
 }
 HEAVY = {
@@ -295,7 +303,7 @@ def test_colour_needs_a_terminal_and_no_objection(
 def test_every_option_is_named_after_its_command_in_the_environment(
     path: str, leaf: click.Command, line: str
 ) -> None:
-    prefix = path.upper().replace(" ", "_")
+    prefix = path.upper().replace(" ", "_").replace("-", "_")
     for option in leaf.params:
         if isinstance(option, click.Option):
             (long,) = (name for name in option.opts if name.startswith("--"))

@@ -30,6 +30,23 @@ def test_a_set_point_names_its_asset_first() -> None:
     assert params.set_point("pv-2=-3kW,1.5kvar") == ("pv-2", -3.0, 1.5)
 
 
+@pytest.mark.parametrize(
+    ("parse", "text", "found"),
+    [
+        (params.jittered, "200ms±50ms", (0.2, 0.05)),
+        (params.jittered, "200ms+-50ms", (0.2, 0.05)),
+        (params.jittered, "1s", (1.0, 0.0)),
+        (params.offset, "2s", 2.0),
+        (params.offset, "-500ms", -0.5),
+        (params.rate, "20kB/s", 20_000.0),
+        (params.rate, "160kbit/s", 20_000.0),
+        (params.rate, "0.5 MB/s", 500_000.0),
+    ],
+)
+def test_what_faults_take(parse: Callable[[str], object], text: str, found: object) -> None:
+    assert parse(text) == pytest.approx(found)
+
+
 def test_times_days_and_pictures() -> None:
     assert params.time("2016-05-28T12:00") == datetime(2016, 5, 28, 12)
     assert params.day("2016-05-28") == date(2016, 5, 28)
@@ -50,6 +67,9 @@ def test_times_days_and_pictures() -> None:
         (params.set_point, "pv-2=nan,1", "'nan' is not a power"),
         (params.set_point, "pv-2=3mW,1", "'3mW' is not a power"),
         (params.set_point, "pv-2=1e999,1", "'1e999' is out of range"),
+        (params.rate, "20", "is no rate; write it as 20kB/s"),
+        (params.rate, "0B/s", "is no rate"),
+        (params.jittered, "200ms±", "is not a duration"),
         (params.picture, "noon.bmp", "must end in .svg, .png, .pdf"),
     ],
 )

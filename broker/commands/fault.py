@@ -1,0 +1,73 @@
+"""`peercell fault ls|rm|clear`: what is broken on purpose in a running cell, and taking it back."""
+
+from pathlib import Path
+
+import click
+
+from peercell.broker.cell_runs import find_cell
+from peercell.broker.command import Session, data_command
+from peercell.broker.commands.options import cell_option
+from peercell.broker.faults.running import FaultRow, end_faults, fault_rows
+from peercell.broker.faults.texts import ends_text, hit_text
+from peercell.broker.output import Answer, builtins, table
+
+COLUMNS = ("id", "kind", "what", "hits", "links", "peers", "ends_s", "seed")
+
+
+@data_command("ls", "peercell fault ls", "peercell fault ls --cell village -o json")
+@cell_option
+@click.pass_obj
+def ls(session: Session, cell: str | None) -> Answer:
+    """List the faults that are on: what they hit, how often, and when they end.
+
+    A fault that has hit nothing yet is shown in red.
+    """
+    found = fault_rows(_folder(session, cell))
+    rows = [row for each in found if isinstance(row := builtins(each), dict)]
+    flat = [{**row, "peers": " ".join(each.peers)} for row, each in zip(rows, found, strict=True)]
+    return Answer(rows, flat, COLUMNS, _table(found), "" if found else "nothing is broken")
+
+
+@data_command("rm", "peercell fault rm f1")
+@click.argument("fault", metavar="ID")
+@cell_option
+@click.pass_obj
+def rm(session: Session, fault: str, cell: str | None) -> Answer:
+    """Take a fault back."""
+    end_faults(_folder(session, cell), fault)
+    return Answer([{"id": fault}], [{"id": fault}], ("id",), f"{fault} is over")
+
+
+@data_command("clear", "peercell fault clear")
+@cell_option
+@click.pass_obj
+def clear(session: Session, cell: str | None) -> Answer:
+    """Take all faults back.
+
+    It is no error when there are none.
+    """
+    folder = _folder(session, cell)
+    rows = [{"id": each.id} for each in fault_rows(folder)]
+    end_faults(folder, None)
+    text = "\n".join(f"{row['id']} is over" for row in rows)
+    return Answer(rows, rows, ("id",), text, "" if rows else "nothing was broken")
+
+
+def _folder(session: Session, cell: str | None) -> Path:
+    return session.home.resolve() / find_cell(session.home, cell).cell
+
+
+def _table(found: tuple[FaultRow, ...]) -> str:
+    """Return the faults as a table, in red those that have hit nothing."""
+    rows = [
+        {"id": each.id, "what": each.what, "hits": each.hits, "where": hit_text(each),
+         "ends": ends_text(each), "seed": each.seed}
+        for each in found
+    ]  # fmt: skip
+    columns = ("id", "what", "hits", "where", "ends", "seed")
+    header, *lines = table(rows, dict.fromkeys(columns, "")).splitlines() or [""]
+    shown = [
+        line if each.hits else click.style(line, fg="red")
+        for line, each in zip(lines, found, strict=True)
+    ]
+    return "\n".join([header, *shown])

@@ -1,0 +1,104 @@
+"""What is wrong on purpose with one host: faults that it is told of, and takes back by itself."""
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterable
+
+from peercell.agents.messages import Message
+from peercell.broker.faults.detour import Detour
+from peercell.broker.faults.kinds import Clock, DiskFull
+from peercell.broker.faults.orders import Order
+from peercell.broker.outbound import Outbound
+from peercell.broker.outbox import Stream
+from peercell.broker.seat import Seat
+from peercell.broker.wire import Codec
+
+Put = Callable[[Stream, Message, float], None]
+"""Queues a message of a stream at a host time."""
+NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+log = logging.getLogger(__name__)
+
+
+class Injector:
+    """The faults of one host.
+
+    Parameters
+    ----------
+    outbound : links of the host
+    codec : of the messages between peers
+
+    Attributes
+    ----------
+    hits : how often each fault has done something, by its id; what is over is still there
+    put : queues messages; goes through no fault while none of links is on
+    """
+
+    def __init__(self, outbound: Outbound, codec: Codec) -> None:
+        self.put: Put = outbound.put
+        self._outbound = outbound
+        self._detour = Detour(outbound, codec)
+        self.hits = self._detour.hits
+        self._orders: dict[str, Order] = {}
+        self._since_s: dict[str, float] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is wrong, and nothing is held any more."""
+        return not self._orders and self._detour.next_s is None
+
+    def take(self, order: Order, now_s: float) -> None:
+        """Let a fault begin, unless it is over or known."""
+        if order.is_over(now_s) or order.id in self._orders:
+            return
+        self._orders[order.id] = order
+        self._since_s[order.id] = now_s
+        self.hits.setdefault(order.id, 0)
+        log.warning("fault %s is on: %s", order.id, order.fault)
+        self._detour.begin(order)
+        self._choose_way()
+
+    def withdraw(self, fault_id: str) -> None:
+        """Let a fault end, if it is on."""
+        if self._orders.pop(fault_id, None) is not None:
+            log.warning("fault %s is over", fault_id)
+            self._detour.end(fault_id)
+            self._choose_way()
+
+    def expire(self, now_s: float) -> None:
+        """Let faults end whose time is over."""
+        for order in [each for each in self._orders.values() if each.is_over(now_s)]:
+            self.withdraw(order.id)
+
+    def release(self, now_s: float) -> None:
+        """Send what was held long enough."""
+        self._detour.release(now_s)
+
+    def next_s(self, ahead_s: float) -> float | None:
+        """Return when something is to be done here; `ahead_s` is by how much roles' clock is."""
+        ends = [order.until_s for order in self._orders.values() if order.until_s is not None]
+        held_s = self._detour.next_s
+        return min([*ends, *([] if held_s is None else [held_s - ahead_s])], default=None)
+
+    def ahead_s(self, now_s: float) -> float:
+        """Return by how much the clock is wrong that roles see, s."""
+        return sum(
+            order.fault.ahead_s + order.fault.drift_ppm * 1e-6 * (now_s - self._since_s[order.id])
+            for order in self._orders.values()
+            if isinstance(order.fault, Clock)
+        )
+
+    def trouble(self, seats: Iterable[Seat]) -> None:
+        """Let the disk be full for those whose it is to be, and for no others."""
+        full = [order for order in self._orders.values() if isinstance(order.fault, DiskFull)]
+        journals = {seat.peer: seat.journal for seat in seats if seat.journal is not None}
+        for peer, journal in journals.items():
+            is_full = any(peer in order.peers for order in full)
+            journal.trouble = NO_SPACE if is_full else None
+        for order in full:
+            stopped = [p for p in order.peers if p in journals and journals[p].stopped]
+            self.hits[order.id] = len(stopped)
+
+    def _choose_way(self) -> None:
+        self.put = self._detour.put if self._detour.is_open else self._outbound.put

@@ -1,0 +1,159 @@
+"""What people do with the faults of a running cell: add one, list them, take them back."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from peercell.broker.clock import steady_clock
+from peercell.broker.faults.aimed import aimed, links_hit
+from peercell.broker.faults.kinds import LinkFault
+from peercell.broker.faults.messages import (
+    AddFault,
+    EndFault,
+    FaultAdded,
+    FaultsAnswer,
+    FaultsQuery,
+    FaultState,
+)
+from peercell.broker.faults.plan import Step
+from peercell.broker.faults.texts import fault_text
+from peercell.broker.live import host_counts
+from peercell.broker.live_plan import RunNote
+from peercell.broker.operate import ask_supervisor, peer_states
+from peercell.broker.operator_port import HostStatus
+from peercell.broker.plan import PeerState
+
+
+class FaultRow(Struct, frozen=True, kw_only=True):
+    """A fault of a running cell.
+
+    Parameters
+    ----------
+    id : "" for one that is only looked at
+    kind, what : what is wrong
+    seed : of its chance
+    ends_s : s from now until it takes itself back; None for not by itself
+    links : links that it hits, of those that have carried messages; None when it hits peers
+    peers : that it hits, when it hits peers
+    hits : messages that it did something to, or processes, since it is on
+    """
+
+    id: str
+    kind: str
+    what: str
+    seed: int
+    ends_s: float | None
+    links: int | None
+    peers: tuple[str, ...]
+    hits: int
+
+
+def add_fault(folder: Path, note: RunNote, step: Step, *, dry_run: bool = False) -> FaultRow:
+    """Let a fault begin in a running cell, or say what it would hit, and return it.
+
+    Parameters
+    ----------
+    folder, note : of the run
+    step : the fault, and how long; its time is now
+    dry_run : whether to leave the cell alone
+
+    Raises
+    ------
+    SelectorError : it hits nobody.
+    PeercellError : nobody answers, or the supervisor refuses.
+    """
+    states = peer_states(folder)
+    at_s = max(0.0, steady_clock()() - note.begins_s)
+    request = aimed(step, {state.peer: state.role for state in states}, at_s)
+    row = FaultRow(
+        id="",
+        kind=request.fault.kind,
+        what=fault_text(request.fault),
+        seed=request.seed,
+        ends_s=request.for_s,
+        links=_link_count(request, states),
+        peers=request.peers,
+        hits=0,
+    )
+    if dry_run:
+        return row
+    answer = ask_supervisor(folder, request)
+    return structs.replace(row, id=answer.id) if isinstance(answer, FaultAdded) else row
+
+
+def fault_rows(folder: Path) -> tuple[FaultRow, ...]:
+    """Return the faults that are on in a running cell, the oldest first.
+
+    Raises
+    ------
+    UnreachableError : no supervisor answers.
+    """
+    found = active_faults(folder)
+    if not found:
+        return ()
+    states = peer_states(folder)
+    hosts = host_counts(states)
+    now_s = steady_clock()()
+    hits = _hits(states, hosts)
+    talking = {peer: host.told for peer, host in hosts.items()}
+    return tuple(_row(each, hits, talking, now_s) for each in found)
+
+
+def active_faults(folder: Path) -> Sequence[FaultState]:
+    """Return the faults that are on in a running cell.
+
+    Raises
+    ------
+    UnreachableError : no supervisor answers.
+    """
+    answer = ask_supervisor(folder, FaultsQuery())
+    return answer.faults if isinstance(answer, FaultsAnswer) else ()
+
+
+def end_faults(folder: Path, fault_id: str | None) -> None:
+    """Take back a fault, or all of them for None.
+
+    Raises
+    ------
+    PeercellError : nobody answers, or there is no such fault.
+    """
+    ask_supervisor(folder, EndFault(fault_id))
+
+
+def _row(
+    found: FaultState,
+    hits: Mapping[str, int],
+    talking: Mapping[str, Mapping[str, int]],
+    now_s: float,
+) -> FaultRow:
+    order = found.order
+    on_links = isinstance(order.fault, LinkFault)
+    return FaultRow(
+        id=order.id,
+        kind=order.fault.kind,
+        what=fault_text(order.fault),
+        seed=order.seed,
+        ends_s=None if order.until_s is None else max(0.0, order.until_s - now_s),
+        links=links_hit(order.links, talking) if on_links else None,
+        peers=order.peers,
+        hits=hits.get(order.id, 0) + found.signals,
+    )
+
+
+def _link_count(request: AddFault, states: Sequence[PeerState]) -> int | None:
+    if not isinstance(request.fault, LinkFault):
+        return None
+    hosts = host_counts(states)
+    return links_hit(request.links, {peer: host.told for peer, host in hosts.items()})
+
+
+def _hits(states: Sequence[PeerState], hosts: Mapping[str, HostStatus]) -> Counter[str]:
+    """Return how often each fault has done something; what a process counts is counted once."""
+    first = {state.control: state.peer for state in reversed(states)}.values()
+    hits: Counter[str] = Counter()
+    for peer in first:
+        if peer in hosts:
+            hits.update(hosts[peer].faults)
+    return hits

@@ -1,0 +1,97 @@
+"""Breaking a cell of real processes by the commands that people use, and seeing it heal."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.broker.conftest import Run
+from tests.broker.live_cell import Cell, until
+
+from peercell.broker.faults.kinds import Kill, Loss, Pause
+from peercell.broker.faults.plan import read_plan
+
+pytestmark = pytest.mark.slow
+
+
+def _accounted(cell: Cell) -> dict[str, Any]:
+    """Return what became of all messages; nothing may be unaccounted for."""
+    messages: dict[str, Any] = cell.json("status")["messages"]
+    assert messages["unaccounted"] == 0
+    assert messages["sent"] == (
+        messages["applied"] + sum(messages["dropped"].values()) + messages["in_flight"]
+    )
+    return messages
+
+
+def test_faults_are_added_listed_and_taken_back(cell: Cell) -> None:
+    cell.json("wait", "converged", "--timeout", "20s")
+    looked = cell.json(
+        "fault", "add", "partition", "mg1", "--from-rest", "--for", "5s", "--dry-run"
+    )
+    assert (looked["id"], looked["links"] > 10, cell.json("fault", "ls")) == ("", True, [])
+    first = cell.json("fault", "add", "loss", "30%", "all", "--for", "60s", "--seed", "7")
+    assert (first["id"], first["seed"], first["hits"]) == ("f1", 7, 0)
+    until(lambda: cell.json("fault", "ls")[0]["hits"] > 50)
+    cell.json("fault", "add", "pause", "mg2.trader", "--for", "30s")
+    assert [row["id"] for row in cell.json("fault", "ls")] == ["f1", "f2"]
+    cell.json("fault", "rm", "f2")
+    assert _accounted(cell)["unsent"]["fault"] > 50
+    assert [row["id"] for row in cell.json("fault", "clear")] == ["f1"]
+    assert cell.json("fault", "ls") == []
+    steps = read_plan(cell.home / "rural1" / "faults.jsonl").steps
+    assert [step.fault for step in steps] == [Loss(share=0.3), Pause(on="mg2.trader")]
+    assert all(step.for_s is not None and step.for_s < 30.0 for step in steps)
+    cell.json("wait", "converged", "--timeout", "10s")
+
+
+def test_a_fault_that_cannot_be_is_refused_with_what_to_try(cell: Cell) -> None:
+    for words, why in (
+        (["loss", "30%", "all"], "--lab"),
+        (["loss", "30%", "mg9", "--for", "5s"], "did you mean"),
+        (["loss", "130%", "all", "--for", "5s"], "usage"),
+        (["partition", "mg1<->mg1.trader,!mg1.trader", "--for", "5s"], ""),
+    ):
+        refused = cell.run("--home", str(cell.home), "fault", "add", *words)
+        assert refused.code != 0, words
+        assert refused.err.startswith("peercell: "), words
+        assert why in refused.err, words
+    refused = cell.run("--home", str(cell.home), "fault", "rm", "f3")
+    assert "f3 is not on; on are: none" in refused.err
+
+
+def test_killed_peers_come_back_when_they_are_to(cell: Cell) -> None:
+    cell.json("wait", "converged", "--timeout", "20s")
+    before = cell.peers()
+    words = ["kill", "role=prosumer,any:3", "--restart-after", "1s", "--seed", "4"]
+    killed = cell.json("fault", "add", *words)["peers"]
+    assert len(killed) == 3
+    until(lambda: all(cell.peers()[peer]["restarts"] == 1 for peer in killed))
+    until(lambda: {row["state"] for row in cell.peers().values()} == {"running", "up"})
+    after = cell.peers()
+    assert [p for p in after if after[p]["pid"] != before[p]["pid"]] == killed
+    assert {after[peer]["reason"] for peer in killed} == {"killed by fault f1"}
+    cell.json("wait", "converged", "--timeout", "15s")
+    _accounted(cell)
+    (step,) = read_plan(cell.home / "rural1" / "faults.jsonl").steps
+    assert isinstance(step.fault, Kill)
+
+
+def test_a_cell_in_a_lab_may_stay_broken(run: Run, home: Path) -> None:
+    begun = run("--home", str(home), "up", "fast.toml", "--lab")
+    assert begun.code == 0, begun.err
+    cell = Cell(run, home)
+    assert cell.json("fault", "add", "delay", "5ms±2ms", "all")["ends_s"] is None
+    cell.json("wait", "converged", "--timeout", "20s")
+    (row,) = cell.json("fault", "ls")
+    assert row["hits"] > 0
+    _accounted(cell)
+
+
+def test_a_restarted_process_stays_broken_until_the_end(cell: Cell) -> None:
+    cell.json("wait", "converged", "--timeout", "20s")
+    cell.json("fault", "add", "loss", "100%", "mg1.c1", "--for", "6s")
+    cell.json("restart", "mg1.c1")
+    until(lambda: cell.json("fault", "ls")[0]["hits"] > 3)
+    until(lambda: cell.json("fault", "ls") == [], timeout_s=10.0)
+    cell.json("wait", "converged", "--timeout", "10s")
+    _accounted(cell)
