@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -130,17 +131,20 @@ def run_crew(
 
 
 def find(reference: str) -> Any:
-    """Return what a "module:name" names.
+    """Return what "module:name" names; in "folder!module:name" it is looked for there first.
 
     Raises
     ------
     PeercellError : there is no such module or name.
     """
-    module, _, name = reference.partition(":")
+    folder, _, named = reference.rpartition("!")
+    if folder and folder not in sys.path:
+        sys.path.insert(0, folder)
+    module, _, name = named.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        return attrgetter(name)(importlib.import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
-        raise PeercellError(f"cannot find {reference}", str(error)) from error
+        raise PeercellError(f"cannot find {named}", str(error)) from error
 
 
 def rebuild(start: Start, context: Context, sign: Sign) -> Role:

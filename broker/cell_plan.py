@@ -28,6 +28,8 @@ from peercell.broker.market_plan import (
     market_members,
     trader_of,
 )
+from peercell.broker.neighbours import neighbours
+from peercell.broker.own_class import own_class
 from peercell.broker.prosumer_plan import Schedule, traded, units
 from peercell.broker.retail_plan import asset_powers_kw, retail_terms
 from peercell.broker.role_tables import DSO, GRID_SERVICE, PROSUMER, TRADING, WHOLESALE
@@ -44,8 +46,8 @@ DSO_ID, GRID_ID = "dso", "grid"
 # of five takes 10 to 20 from one interval to the next, and up to 60 in its first.
 ROUNDS_MIN = 40
 _SHARED_TABLES = (
-    "all members of the market share [trading] and [wholesale]; the DSO has [dso], the grid service"
-    " [grid_service]"
+    "only a class can be its own; all members of the market share [trading] and [wholesale],"
+    " the DSO has [dso], the grid service [grid_service]"
 )
 
 
@@ -73,12 +75,14 @@ class PeerPlan(Struct, frozen=True, kw_only=True):
     role : name of what it is
     settings : Struct of the role
     neighbours : peers to which it talks, as they do to it
+    make : reference of the class that the config wants for it; "" for that of the role
     """
 
     id: str
     role: str
     settings: Any
     neighbours: tuple[str, ...]
+    make: str = ""
 
 
 class CellPlan(Struct, frozen=True, kw_only=True):
@@ -131,7 +135,7 @@ def plan_cell(config: Config, loaded: LoadedCell, origin_s: float) -> CellPlan:
     _check_apart(config, settings, planner.voltage.agents)
     settings |= planner.voltage.agents
     settings[GRID_ID] = planner.grid(settings)
-    neighbours = _neighbours(settings)
+    near = neighbours(settings)
     return CellPlan(
         name=config.cell.name,
         seed=config.cell.seed,
@@ -145,7 +149,8 @@ def plan_cell(config: Config, loaded: LoadedCell, origin_s: float) -> CellPlan:
                 if isinstance(told, VoltageSettings)
                 else _ROLES[type(told)],
                 settings=told,
-                neighbours=neighbours[peer],
+                neighbours=near[peer],
+                make=own_class(config, peer, told),
             )
             for peer, told in settings.items()
         ),
@@ -343,11 +348,11 @@ def _check_ids(config: Config, cell: Cell) -> None:
                 "rename the customer, or the microgrid in [[zones.microgrids]]",
             )
     for peer in config.cell.peers:
-        if peer in shared:
+        if peer in shared and set(config.cell.peers[peer]) != {"class"}:
             raise config.file.wrong(
                 ("peers", peer), f'"{peer}" has no table of its own', _SHARED_TABLES
             )
-        if peer not in own:
+        if peer not in own and peer not in shared:
             raise config.file.unknown_key(("peers", peer), own)
 
 
@@ -361,40 +366,3 @@ def _check_apart(config: Config, others: Container[str], agents: Iterable[str]) 
                 "a voltage agent is called volt and its bus or transformer, joined by a dot",
                 "rename the microgrid in [[zones.microgrids]]",
             )
-
-
-def _neighbours(settings: Mapping[str, Struct]) -> dict[str, tuple[str, ...]]:
-    """Return to whom each peer talks, in the order of the peers."""
-    pairs = {
-        frozenset((peer, other)) for peer, told in settings.items() for other in _addressed(told)
-    }
-    return {
-        peer: tuple(other for other in settings if other != peer and {peer, other} in pairs)
-        for peer in settings
-    }
-
-
-def _addressed(told: Struct) -> Iterator[str]:
-    """Yield the peers that a peer's settings name."""
-    match told:
-        case MarketTraderSettings(trading=trading, prosumers=prosumers):
-            yield from prosumers
-            yield from _partners(trading)
-        case AggregatorSettings(trading=trading):
-            yield from _partners(trading)
-        case ProsumerSettings(grid=grid, trader=trader):
-            yield grid
-            if trader is not None:
-                yield trader
-        case DsoSettings(grid=grid):
-            yield grid
-        case VoltageSettings(name=name, grid=grid, members=members):
-            yield grid
-            yield from overlay(members)[name]
-
-
-def _partners(trading: TraderSettings) -> Iterator[str]:
-    """Yield the members of the market that one of them talks to."""
-    yield from trading.gossip_peers
-    for cell in trading.cells:
-        yield from cell.members

@@ -12,16 +12,18 @@ from peercell.broker.cell_plan import plan_cell
 from peercell.broker.config import load_grid, read_config
 from peercell.broker.crew import JOURNAL_BYTES_MAX, Crew, PeerSpec
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
+from peercell.broker.live_plan import unions_of
 from peercell.broker.roles import CELL_MESSAGES, peer_spec
 from peercell.broker.sockets import endpoint_of, listen
 from peercell.grid.nearest import unknown
 
 
 class Alone(NamedTuple):
-    """A peer that runs without a supervisor, and the most bytes of its journal; 0 for none."""
+    """A peer that runs without a supervisor, the most bytes of its journal, and what it hears."""
 
     spec: PeerSpec
     journal_bytes_max: int = JOURNAL_BYTES_MAX
+    unions: tuple[str, ...] = (CELL_MESSAGES,)
 
 
 def peer_of(config: Path, peer: str, begins: datetime) -> Alone:
@@ -48,8 +50,8 @@ def peer_of(config: Path, peer: str, begins: datetime) -> Alone:
         raise PeercellError(error.what, error.why, error.fix)
     place = ids.index(peer)
     found = plan.peers[place]
-    spec = peer_spec(found.id, found.role, found.settings, plan.seed + place)
-    return Alone(spec, plan.telemetry.journal_bytes_max)
+    spec = peer_spec(found.id, found.role, found.settings, plan.seed + place, found.make)
+    return Alone(spec, plan.telemetry.journal_bytes_max, unions_of(plan))
 
 
 def run_peer(
@@ -85,7 +87,7 @@ def run_peer(
             name=spec.peer,
             folder=str(folder),
             peers=(spec,),
-            unions=(CELL_MESSAGES, OBSERVER_MESSAGES),
+            unions=(*alone.unions, OBSERVER_MESSAGES),
             endpoint=endpoint_of(listener),
             seeds=dict(seeds),
             observer="" if spec.peer == DIRECTORY else DIRECTORY,

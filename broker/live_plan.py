@@ -13,6 +13,7 @@ from peercell.broker.cell_plan import CellPlan, plan_cell
 from peercell.broker.config import Config, Network, load_grid, read_config
 from peercell.broker.crew import PeerSpec
 from peercell.broker.home import replace_file
+from peercell.broker.own_class import own_unions
 from peercell.broker.plan import Plan
 from peercell.broker.roles import CELL_MESSAGES, peer_spec
 from peercell.broker.toml_file import ConfigError, Setting
@@ -125,9 +126,14 @@ def plan_run(order: RunOrder, now_s: float) -> CellPlan:
 def peer_specs(plan: CellPlan) -> tuple[PeerSpec, ...]:
     """Return all peers of a cell as their hosts want them."""
     return tuple(
-        peer_spec(peer.id, peer.role, peer.settings, plan.seed + place)
+        peer_spec(peer.id, peer.role, peer.settings, plan.seed + place, peer.make)
         for place, peer in enumerate(plan.peers)
     )
+
+
+def unions_of(plan: CellPlan) -> tuple[str, ...]:
+    """Return references of all that the peers of a cell say, own classes included."""
+    return CELL_MESSAGES, *own_unions(peer.make for peer in plan.peers)
 
 
 def supervised(plan: CellPlan, order: RunOrder, folder: Path) -> Plan:
@@ -137,7 +143,7 @@ def supervised(plan: CellPlan, order: RunOrder, folder: Path) -> Plan:
         folder=str(folder),
         config=str(order.config),
         peers=peer_specs(plan),
-        unions=(CELL_MESSAGES,),
+        unions=unions_of(plan),
         pack=order.pack,
         lab=order.lab,
         journal_bytes_max=plan.telemetry.journal_bytes_max,

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.dso import DsoSettings
@@ -19,7 +19,22 @@ Power = Annotated[float, Meta(ge=0.0, le=1e9)]
 PriceSeries = Annotated[tuple[PriceEurPerKwh, ...], Meta(min_length=1, max_length=100_000)]
 
 
-class TradingTerms(Section, frozen=True, kw_only=True):
+ClassName = Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.-]*(:[A-Za-z_]\w*)?$", max_length=200)]
+
+
+class RoleTerms(Section, frozen=True, kw_only=True):
+    """What every role may have.
+
+    Parameters
+    ----------
+    class : your own, in place of the usual one: `my_agents:CautiousTrader`, looked for beside the
+        config as well, or the name under which a package announces it to `peercell.agents`
+    """
+
+    class_: ClassName | None = field(default=None, name="class")
+
+
+class TradingTerms(RoleTerms, frozen=True, kw_only=True):
     """How the members of the market find prices; the same for all of them.
 
     Parameters
@@ -31,7 +46,7 @@ class TradingTerms(Section, frozen=True, kw_only=True):
     """
 
 
-class DsoTerms(Section, frozen=True, kw_only=True):
+class DsoTerms(RoleTerms, frozen=True, kw_only=True):
     """How the operator of the network asks the grid service."""
 
 
@@ -47,7 +62,7 @@ class ControlMethod(StrEnum):
     GRADIENT = "gradient"
 
 
-class ControlTerms(Section, frozen=True, kw_only=True):
+class ControlTerms(RoleTerms, frozen=True, kw_only=True):
     """How voltages and loadings are kept within limits, and how often each level acts.
 
     Times are real ones: the faster the clock, the shorter they must be. The third level is the
@@ -76,7 +91,7 @@ class ControlTerms(Section, frozen=True, kw_only=True):
     v_max_pu: Annotated[float, Meta(ge=1.0, le=1.5)] | None = None
 
 
-class WholesaleTerms(Section, frozen=True, kw_only=True):
+class WholesaleTerms(RoleTerms, frozen=True, kw_only=True):
     """At which prices the aggregator trades with the grid above the cell.
 
     Parameters
@@ -129,7 +144,7 @@ class MicroGenerator(Section, frozen=True, kw_only=True):
     slope_eur_per_kwh2: SlopeEurPerKwh2 = 0.0
 
 
-class ProsumerTerms(Section, frozen=True, kw_only=True):
+class ProsumerTerms(RoleTerms, frozen=True, kw_only=True):
     """What prosumers want for their assets; `[peers."mg1.c9"]` says what one wants otherwise.
 
     Parameters

@@ -59,13 +59,14 @@ _PURE = {role: find(reference) for role, reference in agents.ROLES.items()}
 
 
 class _Told(Struct, frozen=True):
-    """What a peer is told: what it is, and the settings of that role."""
+    """What a peer is told: what it is, the settings of that role, and a class in its place."""
 
     role: str
     settings: Raw
+    make: str = ""
 
 
-def peer_spec(peer: str, role: str, settings: Struct, seed: int) -> PeerSpec:
+def peer_spec(peer: str, role: str, settings: Struct, seed: int, make: str = "") -> PeerSpec:
     """Return a peer as its host wants it.
 
     Parameters
@@ -74,8 +75,9 @@ def peer_spec(peer: str, role: str, settings: Struct, seed: int) -> PeerSpec:
     role : one of `ROLES`
     settings : of the role
     seed : of the generator of its host
+    make : reference of another class than that of the role
     """
-    told = _Told(role, Raw(msgspec.json.encode(settings)))
+    told = _Told(role, Raw(msgspec.json.encode(settings)), make)
     return PeerSpec(
         peer=peer,
         role=role,
@@ -94,7 +96,8 @@ def build(peer: str, settings: bytes, generator: np.random.Generator) -> Role:
     """
     del peer, generator  # the settings name the peer, and no role here plays dice
     told = msgspec.json.decode(settings, type=_Told)
-    make: Any = _PURE.get(told.role) or find(ROLES[told.role])
+    usual = _PURE.get(told.role) or find(ROLES[told.role])
+    make: Any = find(told.make) if told.make else usual
     role: Role = make(msgspec.json.decode(told.settings, type=settings_of(make)))
     return role
 

@@ -55,7 +55,9 @@ class SettingsTable(Generic[T]):
             forbid_unknown_fields=True,
         )
         texts = {info.name: field_texts(kind).get(info.name, "") for kind, info in self._chosen()}
-        made.__doc__ = docstring(summary(self.terms), texts | field_texts(self.terms))
+        for part in reversed(self.terms.__mro__):
+            texts |= field_texts(part) if issubclass(part, Section) else {}
+        made.__doc__ = docstring(summary(self.terms), texts)
         return cast("type[T]", made)
 
     def read(self, file: TomlFile, *layers: tuple[Keys, Mapping[str, object]]) -> T:

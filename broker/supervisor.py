@@ -247,4 +247,6 @@ def _new_starter(plan: Plan) -> Starter:
     if sys.platform != "linux":
         return Spawner()
     named = [*plan.unions, *(spec.factory for spec in plan.peers)]
-    return ForkServer(sorted({name.partition(":")[0] for name in named}))
+    # A class of the user's own is loaded by its peers alone, so that a restart finds the newest.
+    shared = {name.partition(":")[0] for name in named if "!" not in name}
+    return ForkServer(sorted(shared))
