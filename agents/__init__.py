@@ -18,6 +18,7 @@ ROLES: Mapping[str, str] = {
     "aggregator": "peercell.agents.trading.aggregator:Aggregator",
     "dso": "peercell.agents.dso:Dso",
     "voltage": "peercell.agents.control.voltage_dual:VoltageDual",
+    "voltage coupling": "peercell.agents.control.coupling:Coupling",
     "voltage gradient": "peercell.agents.control.voltage_gradient:VoltageGradient",
     "voltage paper": "peercell.agents.control.voltage_paper:VoltagePaper",
 }

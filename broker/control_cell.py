@@ -10,6 +10,7 @@ from peercell.agents.control.paths import Path
 from peercell.agents.control.rhythm import Rhythm
 from peercell.agents.control.station import Place
 from peercell.agents.control.voltage_settings import VoltageSettings
+from peercell.broker.level_plan import AgentSettings, by_level
 from peercell.grid.branch_limits import rated_branch
 from peercell.grid.control_case import ControlCase
 from peercell.grid.control_device import PlacedDevice
@@ -31,7 +32,7 @@ class ControlPeers(Struct, frozen=True):
     service : of the grid service
     """
 
-    agents: dict[str, VoltageSettings]
+    agents: dict[str, AgentSettings]
     service: GridServiceSettings
 
 
@@ -87,7 +88,9 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
         primary_s=rhythm.tick_s,
         silence_s=_SILENT_TICKS * rhythm.tick_s,
     )
-    return ControlPeers(agents, service)
+    if not case.by_level:
+        return ControlPeers(dict(agents), service)
+    return ControlPeers(by_level(agents, [unit.id for unit in case.cell.transformers]), service)
 
 
 def member_count(case: ControlCase) -> int:

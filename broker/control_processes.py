@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec.msgpack import Encoder
 
+from peercell.agents.control.coupling import CouplingSettings
 from peercell.agents.control.rhythm import Rhythm, rhythm_for
 from peercell.agents.control.voltage_messages import VoltageControlled, VoltageGossip
 from peercell.agents.errors import PeercellError
@@ -72,6 +73,7 @@ def control_with_processes(
     )
     told = {**peers.agents, GRID: grid}
     roles = {GRID: "grid"}
+    roles |= {n: "voltage coupling" for n, t in told.items() if isinstance(t, CouplingSettings)}
     plan = Plan(
         cell="control",
         folder=str(folder / "control"),

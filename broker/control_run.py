@@ -7,11 +7,13 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from peercell.agents.control.coupling import Coupling, CouplingSettings
 from peercell.agents.control.rhythm import rhythm_for
 from peercell.agents.control.voltage_dual import VoltageDual
 from peercell.agents.control.voltage_gradient import VoltageGradient
 from peercell.agents.control.voltage_messages import VoltageControlled, VoltageGossip
 from peercell.agents.control.voltage_paper import VoltagePaper
+from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.errors import PeercellError
 from peercell.agents.grid_messages import StateQuery, StateReport
 from peercell.agents.grid_parts import Reading
@@ -124,15 +126,26 @@ class ControlRun:
                 f"this case has {len(self.peers.agents)}, and push-sum carries a sum for each",
                 "--algorithm dual",
             )
+        couplings = {n: t for n, t in self.peers.agents.items() if isinstance(t, CouplingSettings)}
+        if couplings and settings.algorithm not in {Algorithm.DUAL, Algorithm.DROOP}:
+            raise PeercellError(
+                "levels of control are coupled by prices",
+                f"the algorithm {settings.algorithm.value} has none that could be passed on",
+                "--algorithm dual",
+            )
+        self.couplings = {name: Coupling(told) for name, told in couplings.items()}
         self.loop = Loop(settings.faults, settings.seed, frozenset({GRID}), _bytes_of)
         self.agents: dict[str, Agent] = {
-            name: _AGENTS[settings.algorithm](told) for name, told in self.peers.agents.items()
+            name: _AGENTS[settings.algorithm](told)
+            for name, told in self.peers.agents.items()
+            if isinstance(told, VoltageSettings)
         }
         skew = settings.skew_ticks
         # A clock before the beginning of time would be one of negative epochs.
-        off_s = {name: skew + float(chance.integers(-skew, skew + 1)) for name in self.agents}
+        everybody: dict[str, Role] = {**self.agents, **self.couplings}
+        off_s = {name: skew + float(chance.integers(-skew, skew + 1)) for name in everybody}
         if settings.algorithm is not Algorithm.DROOP:
-            for name, agent in self.agents.items():
+            for name, agent in everybody.items():
                 self.loop.start(name, Skewed(agent, off_s[name]))
         count = round(settings.crash_share * len(self.agents))
         chosen = chance.choice(sorted(self.agents), size=count, replace=False).tolist()
@@ -169,7 +182,8 @@ class ControlRun:
         """Let the agents tell each other where they are."""
         for tick in range(1, _MEET_TICKS_MAX):
             self.loop.run(float(tick))
-            if all(agent.circle.knows_all for agent in self.agents.values()):
+            known = all(agent.circle.knows_all for agent in self.agents.values())
+            if known and all(coupling.knows_all for coupling in self.couplings.values()):
                 break
 
     def tick(self) -> None:

@@ -74,7 +74,8 @@ class CaseFile(Record, frozen=True):
     `cell` is a shipped name or a folder. The consumers of the cell draw what they draw `at` a local
     time of its profiles (None: their nominal power) times `load_scale`; with `injections` they are
     left out, and each bus injects what is said there. `slack_pu` None keeps the source's voltage;
-    `monitored` None stands for every bus with a consumer or a device.
+    `monitored` None stands for every bus with a consumer or a device. `by_level` lets the agents
+    below a transformer keep a level of their own, coupled with the one above.
     """
 
     cell: Annotated[str, Meta(min_length=1, max_length=1000)]
@@ -87,6 +88,7 @@ class CaseFile(Record, frozen=True):
     limits: ControlLimits = ControlLimits()
     monitored: Annotated[tuple[Id, ...], Meta(min_length=1)] | None = None
     loadings: tuple[LoadingLimit, ...] = ()
+    by_level: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class ControlCase:
         is also a customer of its id. Nominal powers are the uncontrolled operating point.
     monitored : buses whose voltage counts.
     loadings : lines and transformers whose loading counts.
+    by_level : whether each level of the network is controlled by a circle of its own.
     """
 
     title: str
@@ -107,6 +110,7 @@ class ControlCase:
     devices: tuple[PlacedDevice, ...]
     monitored: tuple[str, ...]
     loadings: tuple[LoadingLimit, ...]
+    by_level: bool = False
 
 
 def decode_case(data: bytes, origin: str = "the case") -> CaseFile:
@@ -151,7 +155,7 @@ def control_case(file: CaseFile, cell: Cell, profiles: Profiles) -> ControlCase:
         cell, customers=(*consumers, *sites), sources=sources, timeline=type(cell.timeline)()
     )
     title = file.title or cell.title
-    return ControlCase(title, bare, file.limits, devices, monitored, file.loadings)
+    return ControlCase(title, bare, file.limits, devices, monitored, file.loadings, file.by_level)
 
 
 def _check_file(file: CaseFile, cell: Cell) -> None:

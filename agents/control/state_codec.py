@@ -3,11 +3,13 @@
 import math
 import struct
 
-from peercell.agents.control.voltage_messages import Answer, Loading, State
+from peercell.agents.control.voltage_messages import Answer, Levels, Loading, State
 
 _NUMBER = struct.Struct("<f")
 _LARGEST = 1e12
 ANSWERS_MAX = 100
+# Rows before those of the answers.
+_HEAD = 4
 
 
 def pack(state: State) -> bytes:
@@ -16,6 +18,9 @@ def pack(state: State) -> bytes:
     loading = state.loading
     parts.append(b"" if loading is None else _pack_row((loading.excess, loading.per_kw)))
     parts.append(b"" if state.own is None else _pack_row(state.own))
+    levels = state.levels
+    told = () if levels is None else (levels.price_kw, levels.price_kvar, levels.multiplier)
+    parts.append(_pack_row(told) if told else b"")
     parts += [_pack_row((a.along, a.edge, a.reactive, a.gap)) for a in state.answers]
     return b"".join(bytes((len(part),)) + part for part in parts)
 
@@ -23,11 +28,11 @@ def pack(state: State) -> bytes:
 def unpack(told: bytes) -> State | None:
     """Return the state in some bytes; None where they hold none, or a number that is none."""
     rows = _rows(told)
-    if rows is None or len(rows) < 3 or len(rows) - 3 > ANSWERS_MAX:
+    if rows is None or len(rows) < _HEAD or len(rows) - _HEAD > ANSWERS_MAX:
         return None
-    seen, watched, own, *answers = rows
-    sizes = (len(seen), len(watched), len(own), *(len(row) for row in answers))
-    if sizes[0] != 3 or sizes[1] not in {0, 2} or sizes[2] not in {0, 3} or {*sizes[3:]} - {4}:
+    seen, watched, own, levels, *answers = rows
+    head = (len(seen), len(watched) or 2, len(own) or 3, len(levels) or 3)
+    if head != (3, 2, 3, 3) or any(len(row) != 4 for row in answers):
         return None
     told_answers = tuple(Answer(*row) for row in answers)
     if any(a.along < 0.0 or a.reactive < 0.0 for a in told_answers) or min(own, default=0.0) < 0.0:
@@ -39,6 +44,7 @@ def unpack(told: bytes) -> State | None:
         off_kvar=seen[2],
         loading=Loading(*watched) if watched else None,
         own=(own[0], own[1], own[2]) if own else None,
+        levels=Levels(*levels) if levels else None,
     )
 
 

@@ -88,6 +88,8 @@ class Station:
     def start(self) -> list[Action]:
         """Ask who one is and for readings, from the beginning: also after the service restarted."""
         self._rev, self._told_s = -1, None
+        if self.place == Place():
+            return []
         return [
             *self._access.ask(GridHello(0)),
             *self._access.ask(Subscription(0, self._view, _DEAD_BAND)),
@@ -111,7 +113,9 @@ class Station:
 
     @property
     def sees(self) -> bool:
-        """True when there is a voltage or a flow to speak of."""
+        """True when there is a voltage or a flow to speak of, or there never will be."""
+        if self.place == Place():
+            return True
         return self._reading is not None and (self.place.bus is None or self._voltage() is not None)
 
     @property

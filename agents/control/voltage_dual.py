@@ -9,7 +9,7 @@ Views with a gap compute nothing. When epochs stall, each member moves its own m
 that are safe whatever the others do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import assert_never, cast
 
@@ -18,6 +18,7 @@ import msgspec
 from peercell.agents.agreement import Attendance
 from peercell.agents.control.circle import Circle
 from peercell.agents.control.device import Response
+from peercell.agents.control.levels import OtherLevel, level_price_at, level_prices
 from peercell.agents.control.pricing import (
     OVER,
     UNDER,
@@ -32,12 +33,12 @@ from peercell.agents.control.state_codec import pack, unpack
 from peercell.agents.control.voltage_messages import (
     Answer,
     EpochsStalled,
+    LevelPrice,
     LimitPrice,
     PathEntry,
     PriceEntry,
     State,
     StateEntry,
-    Trial,
     VoltageControlled,
     VoltageFact,
     VoltageGossip,
@@ -56,9 +57,18 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class VoltageDual:
-    """A voltage agent that shares prices of the limits; see `Role` and `Law`."""
+    """A voltage agent that shares prices of the limits; see `Role` and `Law`.
 
-    def __init__(self, settings: VoltageSettings) -> None:
+    Parameters
+    ----------
+    settings : of the agent
+    beyond : tells of another level of control that it couples with this one
+    """
+
+    def __init__(
+        self, settings: VoltageSettings, beyond: Callable[[], OtherLevel] | None = None
+    ) -> None:
+        self._beyond = beyond
         self.circle = Circle(settings)
         self._station = self.circle.station
         self._band = settings.band
@@ -78,6 +88,33 @@ class VoltageDual:
         lonely = self._lonely
         common = (p for p in self._prices.limits if (p.member, p.kind) not in lonely)
         return (*common, *(price for price in lonely.values() if price.multiplier > 0.0))
+
+    @property
+    def levels(self) -> tuple[LevelPrice, ...]:
+        """What other levels add to the prices."""
+        return self._prices.levels
+
+    @property
+    def price(self) -> tuple[float, float]:
+        """Price of a kW and of a kvar at the own place."""
+        circle, tracks = self.circle, self.circle.places.tracks
+        price_kw, price_kvar = price_at(circle.track, self.prices, tracks)
+        if self._prices.levels:
+            more = level_price_at(circle.track, circle.me, self._prices.levels, tracks)
+            price_kw, price_kvar = price_kw + more[0], price_kvar + more[1]
+        return price_kw, price_kvar
+
+    def stated(self) -> list[State]:
+        """Return what the others who live have stated last."""
+        circle = self.circle
+        live = self._attendance.live(circle.epoch)
+        found = [
+            unpack(entry.told)
+            for entry in circle.map.of(StateEntry)
+            if entry.owner in circle.number and entry.owner != circle.settings.name
+            if live >> circle.number[entry.owner] & 1
+        ]
+        return [state for state in found if state is not None]
 
     def begin(self, now_s: float) -> None:
         """See Law.begin."""
@@ -114,15 +151,20 @@ class VoltageDual:
         if self._is_quiet():
             self._attendance.hear(epoch, 1 << circle.me)
             return
-        price_kw, price_kvar = self._own_price()
         off_kw, off_kvar = self._station.off()
+        answers, levels = _together(self._station.answers(*self.price)), None
+        if self._beyond is not None:
+            other = self._beyond()
+            answers, levels = (*answers, *other.answers), other.levels
+            off_kw, off_kvar = off_kw + other.off_kw, off_kvar + other.off_kvar
         state = State(
             v_pu=self._station.v_pu,
-            answers=_together(self._station.answers(price_kw, price_kvar)),
+            answers=answers,
             off_kw=off_kw,
             off_kvar=off_kvar,
             loading=self._station.loading(circle.settings.margin_share),
             own=self._own,
+            levels=levels,
         )
         stamp, base = stamp_of(epoch, self._again), self._prices.epoch & _BASE
         circle.map.put(StateEntry(circle.settings.name, stamp, base, pack(state)))
@@ -130,7 +172,8 @@ class VoltageDual:
 
     def _is_quiet(self) -> bool:
         place, v_pu = self.circle.settings.place, self._station.v_pu
-        if place.devices or place.branch is not None or self._own is not None:
+        speaks = place.devices or place.branch is not None or self._beyond is not None
+        if speaks or self._own is not None:
             return False
         near = max(self._band.excess(OVER, v_pu), self._band.excess(UNDER, v_pu)) > -NEAR_PU
         return not near and all(price.member != self.circle.me for price in self._prices.limits)
@@ -173,10 +216,10 @@ class VoltageDual:
         view = self._view(epoch, self._prices.epoch)
         if view is None:
             return []
-        found, trial = next_prices(view)
+        found, levels = next_prices(view), level_prices(view)
         live = self._attendance.live(epoch).bit_count()
-        version = _price_version(epoch + 1, live, (found, trial))
-        self.circle.map.put(PriceEntry("", version, found, trial))
+        version = _price_version(epoch + 1, live, _encode((*found, levels)))
+        self.circle.map.put(PriceEntry("", version, *found, levels))
         return self._adopt(now_s)
 
     def _view(self, epoch: int, base: int | None) -> View | None:
@@ -223,15 +266,12 @@ class VoltageDual:
         heard = bool(self._prices.epoch or self._lonely)
         return heard and all(price.member in self.circle.places.tracks for price in self.prices)
 
-    def _own_price(self) -> tuple[float, float]:
-        return price_at(self.circle.track, self.prices, self.circle.places.tracks)
-
     def look(self, now_s: float) -> list[Action]:
         """Make the devices follow the prices."""
         if not self.circle.settings.place.devices or not self._knows_prices():
             # Who has just come back must not undo its last correction: it may still be good.
             return []
-        return self._station.follow(*self._own_price(), now_s)
+        return self._station.follow(*self.price, now_s)
 
     def _look_for_stall(self) -> list[Action]:
         """Move the own multipliers alone when nobody has had a complete view for some epochs."""
@@ -275,9 +315,9 @@ def _together(told: Iterable[Response]) -> tuple[Answer, ...]:
     )
 
 
-def _price_version(epoch: int, members: int, found: tuple[tuple[LimitPrice, ...], Trial]) -> int:
+def _price_version(epoch: int, members: int, found: bytes) -> int:
     """Return the version of prices: the epoch counts most, then who was seen, then any order."""
-    digest = blake2b(_encode(found), digest_size=1).digest()[0]
+    digest = blake2b(found, digest_size=1).digest()[0]
     return epoch << 20 | members << 8 | digest
 
 

@@ -38,12 +38,24 @@ class Loading(Struct, frozen=True):
     per_kw: float
 
 
+class Levels(Struct, frozen=True):
+    """What a coupling agent tells of another level.
+
+    Of the one above the prices of a kW and a kvar where it is; of the one below the `multiplier` of
+    all its limits of voltage together, < 0 where they are too low.
+    """
+
+    price_kw: float = 0.0
+    price_kvar: float = 0.0
+    multiplier: float = 0.0
+
+
 class State(Struct, frozen=True):
     """What a member sees and how its devices answer.
 
     `off_kw`, `off_kvar` are what primary control has taken off what the prices want: with them the
     voltage is what it would be without. `own` are multipliers that the member keeps by itself while
-    epochs stall: of too much voltage, too little, and loading.
+    epochs stall: of too much voltage, too little, and loading. `levels` is for coupling agents.
     """
 
     v_pu: float
@@ -52,6 +64,7 @@ class State(Struct, frozen=True):
     off_kvar: float = 0.0
     loading: Loading | None = None
     own: tuple[float, float, float] | None = None
+    levels: Levels | None = None
 
 
 class StateEntry(Struct, frozen=True, array_like=True, tag=1):
@@ -104,6 +117,15 @@ class Trial(Struct, frozen=True, array_like=True):
     excess: Number = 0.0
 
 
+class LevelPrice(Struct, frozen=True, array_like=True):
+    """What another level adds to the prices, as the member that couples it has told."""
+
+    member: MemberNumber
+    price_kw: Number
+    price_kvar: Number
+    multiplier: Number
+
+
 class PriceEntry(Struct, frozen=True, array_like=True, tag=3):
     """All multipliers above 0, the same for all; nobody's own, so the owner is ""."""
 
@@ -111,6 +133,7 @@ class PriceEntry(Struct, frozen=True, array_like=True, tag=3):
     epoch: Counter
     limits: Annotated[tuple[LimitPrice, ...], Meta(max_length=MEMBERS_MAX)] = ()
     trial: Trial = Trial()
+    levels: Annotated[tuple[LevelPrice, ...], Meta(max_length=MEMBERS_MAX)] = ()
 
 
 VoltageFact = StateEntry | PathEntry | PriceEntry

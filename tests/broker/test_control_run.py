@@ -1,5 +1,6 @@
 """The real agents against the real physics: in limits soon, and as cheap as the optimum."""
 
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 import msgspec
@@ -21,6 +22,7 @@ from peercell.grid.model import Cell
 from peercell.grid.paths import path_lists
 
 CASES = FilePath(__file__).parents[1] / "reference" / "control"
+LEVELS_OPTIMUM = 130.808
 LOSSY = LinkFaults(drop=0.3)
 LATE = LinkFaults(drop=0.3, delay_s_min=0.0, delay_s_max=2.0)
 
@@ -180,6 +182,32 @@ def test_lines_are_relieved_by_batteries_first() -> None:
     charged = [asset.p_kw for asset in last.assets if asset.asset.startswith("bat-")]
     assert sum(charged) == pytest.approx(-found.curtailed_kw, rel=0.01)
     assert min(charged) < -50.0
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_two_levels_that_are_coupled_find_what_one_level_finds(seed: int) -> None:
+    """RC-hier: three villages below a feeder, of which no one hears of another one's buses."""
+    settings = ControlSettings(faults=LOSSY, seed=seed)
+    run, found = control("levels-ov", settings)
+    assert sorted(run.couplings) == ["c.rural1.trafo-0", "c.rural2.trafo-0", "c.semiurb4.trafo-0"]
+    assert len(run.case.monitored) == 177
+    assert len(run.case.devices) == 28
+    assert found.in_limits
+    assert found.epochs <= 20
+    best = optimum_of(run.case)
+    assert best == pytest.approx(LEVELS_OPTIMUM, abs=0.01)
+    assert found.objective <= 1.01 * best
+    one = ControlRun(replace(run.case, by_level=False), settings).run()
+    assert found.objective == pytest.approx(one.objective, rel=1e-3)
+    assert found.bytes_per_agent_s < 0.6 * one.bytes_per_agent_s
+    heard = run.agents["b.rural1.5"].circle.number
+    assert not [name for name in heard if not name.startswith(("b.rural1.", "c.rural1."))]
+
+
+def test_levels_are_coupled_by_prices_alone() -> None:
+    case = load_control_case(CASES / "levels-ov.json")
+    with pytest.raises(PeercellError, match="coupled by prices"):
+        ControlRun(case, ControlSettings(algorithm=Algorithm.GRADIENT))
 
 
 def test_a_cell_that_was_divided_grows_together_again() -> None:

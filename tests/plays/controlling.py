@@ -12,6 +12,7 @@ from tests.plays.stage import Stage, number
 from peercell.agents.control.rhythm import rhythm_for
 from peercell.agents.control.voltage_dual import VoltageDual
 from peercell.agents.control.voltage_messages import EpochsStalled, VoltageControlled
+from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.grid_messages import Corrections, StateQuery, StateReport
 from peercell.agents.grid_parts import AssetReading, View
 from peercell.agents.messages import Message
@@ -43,7 +44,9 @@ class Controlling:
         """See Cast.role."""
         if name == GRID:
             return GridService(self._case.cell, {}, self._peers.service)
-        return VoltageDual(self._peers.agents[name])
+        told = self._peers.agents[name]
+        assert isinstance(told, VoltageSettings)
+        return VoltageDual(told)
 
     def text(self, thing: Message) -> str:
         """See Cast.text."""

@@ -22,6 +22,7 @@ from peercell.agents.protocol import (
 )
 
 NAMES = ("a", "b", "c")
+METER = Place(bus="1")
 
 
 class Says:
@@ -73,13 +74,13 @@ class Says:
         return []
 
 
-def says(name: str) -> Says:
+def says(name: str, place: Place = METER) -> Says:
     """Return one of three agents."""
     settings = VoltageSettings(
         name=name,
         grid="grid",
         members=NAMES,
-        place=Place(),
+        place=place,
         path=(Span(f"line {name}", 1e-3, 1e-3),),
         rhythm=Rhythm(epoch_ticks=4, guard_ticks=2),
     )
@@ -129,6 +130,14 @@ def test_nobody_speaks_who_sees_nothing() -> None:
         agent.step(TimerFired("tick"), float(tick))
     assert agent.circle.stamped == -1
     assert agent.circle.map.get(StateEntry, "a") is None
+
+
+def test_who_has_nothing_to_look_at_speaks_and_asks_the_grid_nothing() -> None:
+    agent = says("a", Place())
+    assert agent.step(Started(), 0.0) == [SetTimer("tick", 1.0)]
+    for tick in range(1, 4):
+        agent.step(TimerFired("tick"), float(tick))
+    assert agent.circle.map.get(StateEntry, "a") is not None
 
 
 def test_strangers_are_not_heard() -> None:

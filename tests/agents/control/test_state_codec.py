@@ -5,9 +5,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from peercell.agents.control.state_codec import pack, unpack
-from peercell.agents.control.voltage_messages import Answer, Loading, State
+from peercell.agents.control.voltage_messages import Answer, Levels, Loading, State
 
 number = st.one_of(st.just(0.0), st.floats(-1e9, 1e9, width=32))
 positive = st.one_of(st.just(0.0), st.floats(0.0, 1e9, width=32))
@@ -19,6 +20,7 @@ states = st.builds(
     off_kvar=number,
     loading=st.none() | st.builds(Loading, number, number),
     own=st.none() | st.tuples(positive, positive, positive),
+    levels=st.none() | st.builds(Levels, number, number, number),
 )
 
 
@@ -33,6 +35,8 @@ def test_no_bytes_make_a_state_that_is_none(told: bytes) -> None:
     if state is None:
         return
     numbers = [state.v_pu, state.off_kw, state.off_kvar, *(state.own or ())]
+    if state.levels is not None:
+        numbers += structs.astuple(state.levels)
     for answer in state.answers:
         assert answer.along >= 0.0
         assert answer.reactive >= 0.0
@@ -42,7 +46,7 @@ def test_no_bytes_make_a_state_that_is_none(told: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("state", "size"),
-    [(State(1.05), 8), (State(1.05, (Answer(30.0, -0.33, 0.0, 0.9),)), 22)],
+    [(State(1.05), 9), (State(1.05, (Answer(30.0, -0.33, 0.0, 0.9),)), 23)],
 )
 def test_what_is_zero_costs_nothing(state: State, size: int) -> None:
     assert len(pack(state)) == size

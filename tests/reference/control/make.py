@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from tests.reference.control.levels import levels_case, save_levels
+
 from peercell.broker.cells import LoadedCell, load_cell, save_cell
 from peercell.broker.control_cases import save_case
 from peercell.grid.compile import compile_network
@@ -294,6 +296,7 @@ def cases() -> Iterable[tuple[str, CaseFile]]:
     yield from under_voltage()
     yield "rural1-congestion", congestion()
     yield "rural1-lines", line_congestion()
+    yield "levels-ov", levels_case(round(TAN_PHI, 9))
 
 
 def open_cell(name: str) -> LoadedCell:
@@ -305,6 +308,8 @@ def main() -> None:
     """Write the cells, then the cases."""
     compile_cells()
     for name, case in cases():
+        if name == "levels-ov":
+            save_levels()
         save_case(case, HERE / f"{name}.json")
 
 
