@@ -148,11 +148,12 @@ def plan_cell(config: Config, loaded: LoadedCell, origin_s: float) -> CellPlan:
                 role=planner.voltage.role
                 if isinstance(told, VoltageSettings)
                 else _ROLES[type(told)],
-                settings=told,
+                settings=own.settings,
                 neighbours=near[peer],
-                make=own_class(config, peer, told),
+                make=own.make,
             )
             for peer, told in settings.items()
+            for own in (own_class(config, peer, told),)
         ),
     )
 
@@ -348,7 +349,7 @@ def _check_ids(config: Config, cell: Cell) -> None:
                 "rename the customer, or the microgrid in [[zones.microgrids]]",
             )
     for peer in config.cell.peers:
-        if peer in shared and set(config.cell.peers[peer]) != {"class"}:
+        if peer in shared and not set(config.cell.peers[peer]) <= {"class", "own"}:
             raise config.file.wrong(
                 ("peers", peer), f'"{peer}" has no table of its own', _SHARED_TABLES
             )

@@ -1,11 +1,12 @@
 """Which class makes a peer? The usual one of its role, or one that the config names."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, NamedTuple
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
 from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.dso import DsoSettings
@@ -18,7 +19,7 @@ from peercell.broker.agent import find
 from peercell.broker.config import Config
 from peercell.broker.operator_port import HostMessage
 from peercell.broker.role_tables import CONTROL, DSO, PROSUMER, TRADING, WHOLESALE
-from peercell.broker.roles import CellMessage
+from peercell.broker.roles import CellMessage, settings_of
 from peercell.broker.settings_table import SettingsTable
 from peercell.broker.toml_file import ConfigError, Keys
 from peercell.broker.wire import Codec
@@ -35,35 +36,66 @@ _TABLES: dict[type[Struct], SettingsTable[Any]] = {
 }
 
 
-def own_class(config: Config, peer: str, settings: Struct) -> str:
-    """Return the reference of the class that a config wants for a peer, "" for the usual one.
+class Own(NamedTuple):
+    """What makes a peer: the reference of a class, "" for the usual one, and what it is told."""
+
+    make: str
+    settings: Struct
+
+
+def own_class(config: Config, peer: str, settings: Struct) -> Own:
+    """Return what the config wants a peer to be made by, and what that is told.
 
     Parameters
     ----------
     config : what the user says; its folder is where classes are looked for first
     peer : id
-    settings : that the class is to be made of
+    settings : of its role
 
     Raises
     ------
     ConfigError : there is no such class, or it is no role that is made of these settings.
     """
     table = _TABLES.get(type(settings))
-    name = None if table is None else config.table(table, peer).class_
-    if table is None or name is None:
-        return ""
-    own = "class" in config.cell.peers.get(peer, {})
-    place: Keys = ("peers", peer, "class") if own else (table.key, "class")
-    reference = f"{config.folder.resolve()}!{_announced(config, place, name)}"
+    if table is None:
+        return Own("", settings)
+    terms = config.table(table, peer)
+    keys = config.cell.peers.get(peer, {})
+    place, own_place = (
+        ("peers", peer, key) if key in keys else (table.key, key) for key in ("class", "own")
+    )
+    if terms.class_ is None:
+        if terms.own:
+            raise config.file.wrong(own_place, "settings of an own class, and no class")
+        return Own("", settings)
+    reference = f"{config.folder.resolve()}!{_announced(config, place, terms.class_)}"
     try:
         wrong = _misfit(find(reference), type(settings))
     except PeercellError as error:
-        raise _no_class(config, place, name, error.why) from None
+        raise _no_class(config, place, terms.class_, error.why) from None
     except Exception as error:
-        raise _no_class(config, place, name, f"{type(error).__name__}: {error}") from error
+        raise _no_class(config, place, terms.class_, f"{type(error).__name__}: {error}") from error
     if wrong:
-        raise config.file.wrong(place, f'"{name}" cannot be {peer}', wrong)
-    return reference
+        raise config.file.wrong(place, f'"{terms.class_}" cannot be {peer}', wrong)
+    return Own(reference, _told(config, own_place, settings, (reference, terms.own)))
+
+
+def _told(
+    config: Config, place: Keys, settings: Struct, own: tuple[str, Mapping[str, Any]]
+) -> Struct:
+    """Return settings of a role as a class takes them, with what the class alone is told."""
+    make, extra = own
+    kind: type[Struct] = settings_of(find(make))
+    usual = structs.asdict(settings)
+    known = [name for name in kind.__struct_fields__ if name not in usual]
+    for key in extra:
+        if key not in known:
+            raise config.file.unknown_key((*place, key), known)
+    try:
+        return msgspec.convert({**usual, **extra}, kind)
+    except msgspec.ValidationError as error:
+        what = f"this does not fit {kind.__name__}"
+        raise config.file.wrong(place, what, str(error)) from None
 
 
 def own_unions(makes: Iterable[str]) -> tuple[str, ...]:

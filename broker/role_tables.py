@@ -1,5 +1,6 @@
 """The tables of a config that set roles, and what stands in them beside the roles' own settings."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -29,9 +30,11 @@ class RoleTerms(Section, frozen=True, kw_only=True):
     ----------
     class : your own, in place of the usual one: `my_agents:CautiousTrader`, looked for beside the
         config as well, or the name under which a package announces it to `peercell.agents`
+    own : what your class is told beside the settings of the role, by names of your own
     """
 
     class_: ClassName | None = field(default=None, name="class")
+    own: Annotated[Mapping[str, Any], Meta(max_length=100)] = {}
 
 
 class TradingTerms(RoleTerms, frozen=True, kw_only=True):
