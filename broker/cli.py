@@ -55,6 +55,7 @@ cli.params.extend(common_options())
 for _name, _target, _line in (
     ("demo", "run:demo", "Run a cell from start to end and tell how it went."),
     ("run", "run:run", "Run a config, or a whole day of it, in processes or simulated."),
+    ("sweep", "sweep:sweep", "Run a config simulated, with other settings and other seeds."),
     ("up", "cell:up", "Start the cell of a config, and return when all its peers are up."),
     ("ps", "ps:ps", "List the peers of the running cells, with their state and its reason."),
     ("status", "cell:status", "Show convergence, prices, gap, voltages and messages of a cell."),
@@ -128,9 +129,11 @@ for _name, _line in (
 results = LazyGroup("results", help="Look at what runs have come to.")
 cli.add_command(results)
 for _name, _target, _line in (
-    ("ls", "results:ls", "List the runs whose journals are there."),
-    ("show", "results:show", "Show the intervals of a run, and what they come to."),
-    ("export", "results:export", "Write the tables of a run as CSV or Parquet files."),
+    ("ls", "results:ls", "List the runs whose journals are there, or those of a sweep."),
+    ("show", "results:show", "Show a run, interval by interval, or the settings of a sweep."),
+    ("export", "results:export", "Write the tables of a run or a sweep as CSV or Parquet files."),
+    ("plot", "results:plot", "Draw a column of a sweep or a run over another, with a band."),
+    ("repro", "results:repro", "Print the one command that repeats a run of a sweep."),
 ):
     results.defer(_name, f"peercell.broker.commands.{_target}", _line)
 

@@ -10,12 +10,13 @@ from msgspec import Struct
 from peercell.agents.dso_messages import CellObserved
 from peercell.agents.messages import Message
 from peercell.agents.trading.contract_messages import Delivery, Fallback, Settlement, Unsettled
+from peercell.agents.trading.messages import PriceMoved
 from peercell.broker.home import CellHome
 from peercell.broker.live_plan import RunNote
 from peercell.broker.picture import settled
 from peercell.broker.recorded import facts
 
-_Fact = Settlement | Delivery | CellObserved | Fallback | Unsettled
+_Fact = Settlement | Delivery | CellObserved | Fallback | Unsettled | PriceMoved
 
 
 class IntervalRow(Struct, frozen=True, kw_only=True):
@@ -55,6 +56,25 @@ class IntervalRow(Struct, frozen=True, kw_only=True):
     losses_kw: float | None
     violations: int | None
     deviation_kwh_max: float | None
+
+
+class RoundRow(Struct, frozen=True, kw_only=True):
+    """How far the prices of an interval were in a round from those that were settled.
+
+    Parameters
+    ----------
+    interval, at : as in `IntervalRow`
+    round : from 1 to the last one of any member, each of which counts its own
+    residual_eur_per_kwh : largest distance of a member's price from the one that it settled
+    price_eur_per_kwh_min, price_eur_per_kwh_max : over the members
+    """
+
+    interval: int
+    at: datetime
+    round: int
+    residual_eur_per_kwh: float
+    price_eur_per_kwh_min: float
+    price_eur_per_kwh_max: float
 
 
 class SettlementRow(Struct, frozen=True, kw_only=True):
@@ -120,6 +140,7 @@ class Run:
         self.observed: dict[int, CellObserved] = {}
         self.fallbacks: set[tuple[int, str]] = set()
         self.unsettled: set[tuple[int, str]] = set()
+        self.prices: dict[tuple[int, str], dict[int, float]] = {}
         self.take(recorded)
 
     def take(self, recorded: Iterable[tuple[str, Message]]) -> None:
@@ -137,6 +158,9 @@ class Run:
                     self.deliveries[interval, peer] = fact
             case CellObserved(interval=interval):
                 self.observed[interval] = fact
+            case PriceMoved(epoch=epoch, round=number, price_eur_per_kwh=(price, *_)):
+                # Epoch k + 1 is that of interval k.
+                self.prices.setdefault((epoch - 1, peer), {})[number] = price
             case Fallback(interval=interval):
                 self.fallbacks.add((interval, peer))
             case Unsettled(interval=interval):
@@ -194,6 +218,35 @@ class Run:
             violations=None if reading is None else len(reading.violations),
             deviation_kwh_max=max(deviations, default=None),
         )
+
+    def round_rows(self) -> Iterator[RoundRow]:
+        """Yield how the prices of each interval came to those that were settled."""
+        now: dict[str, float] = {}
+        for number in self.numbers:
+            plans = {
+                member: self.settlements[number, member].plan
+                for member in self.note.members
+                if (number, member) in self.settlements
+            }
+            for count in range(1, 1 + max(plan.round for plan in plans.values())):
+                for member in plans:
+                    moved = self.prices.get((number, member), {})
+                    # A price that has not moved is that of the round before.
+                    now |= {member: moved[count]} if count in moved else {}
+                known = plans.keys() & now.keys()
+                if not known:
+                    continue
+                prices = [now[member] for member in known]
+                yield RoundRow(
+                    interval=number,
+                    at=self.note.calendar.at(number),
+                    round=count,
+                    residual_eur_per_kwh=max(
+                        abs(now[member] - plans[member].price_eur_per_kwh[0]) for member in known
+                    ),
+                    price_eur_per_kwh_min=min(prices),
+                    price_eur_per_kwh_max=max(prices),
+                )
 
     def settlement_rows(self) -> Iterator[SettlementRow]:
         """Yield what each member settled."""

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 from msgspec import Struct, structs
 
 from peercell.agents.errors import MissingExtraError
-from peercell.broker.output import Answer, Format, builtins, render
+from peercell.broker.output import Answer, Format, render
 
 
 class TableFormat(StrEnum):
@@ -21,8 +21,22 @@ class TableFormat(StrEnum):
     PARQUET = "parquet"
 
 
-def write_table(path: Path, kind: type[Struct], rows: Sequence[Struct], form: TableFormat) -> None:
-    """Write rows of a kind, which may be none, to a file.
+class Table(Struct, frozen=True):
+    """Rows that all have the same columns, each of which has a type; a value may be None."""
+
+    columns: Mapping[str, type]
+    rows: Sequence[Mapping[str, Any]]
+
+
+def table_of(kind: type[Struct], things: Sequence[Struct]) -> Table:
+    """Return things of one kind as a table, a row each; there may be none."""
+    hints = get_type_hints(kind)
+    columns = {name: _plain(hints[name]) for name in kind.__struct_fields__}
+    return Table(columns, [structs.asdict(thing) for thing in things])
+
+
+def write_table(path: Path, table: Table, form: TableFormat) -> None:
+    """Write a table to a file.
 
     Raises
     ------
@@ -30,14 +44,13 @@ def write_table(path: Path, kind: type[Struct], rows: Sequence[Struct], form: Ta
     """
     match form:
         case TableFormat.CSV:
-            dicts = [row for each in rows if isinstance(row := builtins(each), dict)]
-            answer = Answer(dicts, dicts, kind.__struct_fields__, "")
+            answer = Answer(table.rows, table.rows, tuple(table.columns), "")
             path.write_text(f"{render(answer, Format.CSV)}\n")
         case TableFormat.PARQUET:
-            _write_parquet(path, kind, rows)
+            _write_parquet(path, table)
 
 
-def _write_parquet(path: Path, kind: type[Struct], rows: Sequence[Struct]) -> None:
+def _write_parquet(path: Path, table: Table) -> None:
     arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
     types = {
         int: arrow.int64(),
@@ -46,18 +59,12 @@ def _write_parquet(path: Path, kind: type[Struct], rows: Sequence[Struct]) -> No
         str: arrow.string(),
         datetime: arrow.timestamp("us"),
     }
-    schema = arrow.schema([(name, types[one]) for name, one in _fields(kind).items()])
-    table = arrow.Table.from_pylist([structs.asdict(row) for row in rows], schema=schema)
-    parquet.write_table(table, path)
-
-
-def _fields(kind: type[Struct]) -> Mapping[str, type]:
-    """Return the type of each field of a kind of row, that of `float | None` being float."""
-    hints = get_type_hints(kind)
-    return {name: _plain(hints[name]) for name in kind.__struct_fields__}
+    schema = arrow.schema([(name, types[one]) for name, one in table.columns.items()])
+    parquet.write_table(arrow.Table.from_pylist([*table.rows], schema=schema), path)
 
 
 def _plain(hint: Any) -> type:
+    """Return the type of a value that is there: that of `float | None` is float."""
     options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     plain: type = next(each for each in options if each is not type(None))
     return plain

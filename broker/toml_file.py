@@ -27,6 +27,10 @@ _CLOSERS = ("", "]", "]]")
 _ANY_KEY = "..."
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+# A word that is read as itself, or a time that a text from JSON stands for.
+_BARE_VALUE = re.compile(
+    r"(?!(?:true|false)$|(?:inf|nan)$)[A-Za-z_./][\w./-]*|\d{4}-\d\d-\d\d(?:[T ][\d:.]+)?"
+)
 _TOML_LINE = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.S)
 _WORDS = {
     "object": "a table", "array": "a list", "str": "a text", "float": "a number",
@@ -45,9 +49,14 @@ class Setting(msgspec.Struct, frozen=True):
     place: Keys
     value: Any
 
+    @property
+    def key(self) -> str:
+        """The place as a TOML file spells it."""
+        return spelt(self.place)
+
     def __str__(self) -> str:
-        text = self.value if isinstance(self.value, str) else _shown(self.value)
-        return f"{spelt(self.place)}={text}"
+        bare = isinstance(self.value, str) and _BARE_VALUE.fullmatch(self.value)
+        return f"{self.key}={self.value if bare else _shown(self.value)}"
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,39 @@
-"""`peercell results ls|show|export`: what runs have come to, read from their journals."""
+"""`peercell results`: what runs, read from their journals, and sweeps have come to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
+from functools import wraps
 from pathlib import Path
 
 import click
+import msgspec
 from msgspec import Struct
 
-from peercell.agents.errors import PeercellError
+from peercell.broker.bands import Band, Columns, curves, find
+from peercell.broker.bands import band as band_param
 from peercell.broker.command import Session, command, data_command, hint
 from peercell.broker.journal import JournalError
-from peercell.broker.live_plan import RunNote, note_path, read_note
-from peercell.broker.output import Answer, builtins, listing
+from peercell.broker.live_plan import RunNote, read_note
+from peercell.broker.output import Answer, builtins, listing, record
 from peercell.broker.output import table as text_table
-from peercell.broker.results import (
-    DeliveryRow,
-    IntervalRow,
-    Run,
-    SettlementRow,
-    TradeRow,
-    recorded_run,
+from peercell.broker.params import picture
+from peercell.broker.plot_band import draw_curves
+from peercell.broker.result_tables import (
+    Results,
+    Sweep,
+    SweptRun,
+    find_results,
+    find_sweep,
+    find_swept_run,
+    some_tables,
+    tables,
 )
+from peercell.broker.results import IntervalRow, Run, recorded_run
 from peercell.broker.running import State, running_cells
+from peercell.broker.sweep_repro import repro_of, repro_text
+from peercell.broker.sweep_tables import SUMMARY_FORMATS, runs_table, summary
 from peercell.broker.tables import TableFormat, write_table
-from peercell.broker.verdict import verdict, verdict_text
+from peercell.broker.verdict import Verdict, verdict, verdict_text
 
 INTERVAL_COLUMNS = {
     "interval": "",
@@ -42,15 +51,18 @@ INTERVAL_COLUMNS = {
     "violations": "",
 }
 RUN_COLUMNS = {"run": "", "state": "", "begun": "", "settled": "", "intervals": "", "config": ""}
-
-
-class Table(StrEnum):
-    """A table of a run."""
-
-    INTERVALS = "intervals"
-    SETTLEMENTS = "settlements"
-    TRADES = "trades"
-    DELIVERIES = "deliveries"
+SWEPT_COLUMNS = {
+    "seed": "",
+    "converged": "",
+    "settled": "",
+    "rounds_max": "",
+    "relative_gap": ".1e",
+    "traded_kwh": ".3f",
+    "saving_eur": ".3f",
+    "v_min_pu": ".4f",
+    "v_max_pu": ".4f",
+    "violations": "",
+}
 
 
 class RunRow(Struct, frozen=True, kw_only=True):
@@ -67,42 +79,60 @@ class RunRow(Struct, frozen=True, kw_only=True):
     config: str
 
 
-@data_command("ls", "peercell results ls", "peercell results ls -o json")
+@data_command("ls", "peercell results ls", "peercell results ls runs/loss -o csv")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
 @click.pass_obj
-def ls(session: Session) -> Answer:
-    """List the runs whose journals are there."""
+def ls(session: Session, folder: Path | None) -> Answer:
+    """List the runs whose journals are there, or those of a sweep."""
+    if folder is not None:
+        return _swept(find_sweep(folder))
     running = {c.cell for c in running_cells(session.home) if c.state is State.RUNNING}
     rows = [_row(path.parent, running) for path in sorted(session.home.glob("*/run.json"))]
     return listing(rows, RUN_COLUMNS, "" if rows else f"there is no run under {session.home}/")
 
 
-@data_command("show", "peercell results show", "peercell results show rural1 -o csv")
+@data_command(
+    "show",
+    "peercell results show",
+    "peercell results show rural1 -o csv",
+    "peercell results show runs/loss/0042",
+)
 @click.argument("name", metavar="[RUN]", required=False)
 @click.pass_obj
 def show(session: Session, name: str | None) -> Answer:
-    """Show the intervals of a run, and what they come to.
+    """Show a run, interval by interval, or the settings of a sweep.
 
-    The run need not have ended. Without a name it is the only one, or the newest.
+    A run need not have ended. Without a name it is the only one, or the newest. A sweep is named by
+    its folder, one of its runs by folder and number.
     """
-    run = _run(session.home, name)
-    told = verdict(run)
-    rows = [row for each in run.intervals if isinstance(row := builtins(each), dict)]
-    shown = [
-        {**row, "at": f"{each.at:%H:%M}"} for row, each in zip(rows, run.intervals, strict=True)
-    ]
+    match find_results(session.home, name):
+        case Sweep(runs=runs, note=note):
+            rows = summary(runs)
+            keys = dict.fromkeys(note.keys, "")
+            return listing(rows, keys | SUMMARY_FORMATS)
+        case SweptRun(run=run):
+            return _shown(msgspec.convert(run.result, Verdict), run.intervals)
+        case Run() as run:
+            return _shown(verdict(run), run.intervals)
+
+
+def _shown(told: Verdict, intervals: Sequence[IntervalRow]) -> Answer:
+    rows = [row for each in intervals if isinstance(row := builtins(each), dict)]
+    shown = [{**row, "at": f"{each.at:%H:%M}"} for row, each in zip(rows, intervals, strict=True)]
     text = f"{text_table(shown, INTERVAL_COLUMNS)}\n{verdict_text(told)}".lstrip("\n")
-    columns = tuple(run.intervals[0].__struct_fields__) if rows else tuple(INTERVAL_COLUMNS)
+    columns = tuple(intervals[0].__struct_fields__) if rows else tuple(INTERVAL_COLUMNS)
     return Answer({"verdict": told, "intervals": rows}, rows, columns, text)
 
 
 @command(
     "export",
-    "peercell results export --to tables",
-    "peercell results export rural1 --to tables --format parquet",
+    "peercell results export --out tables",
+    "peercell results export rural1 --out tables --format parquet",
+    "peercell results export runs/loss --tables runs,rounds --out tables",
 )
 @click.argument("name", metavar="[RUN]", required=False)
 @click.option(
-    "--to",
+    "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     help="Folder of the files; made if need be.",
@@ -117,39 +147,106 @@ def show(session: Session, name: str | None) -> Answer:
     help="Kind of the files; Parquet keeps the types, and needs the extra [parquet].",
 )
 @click.option(
-    "--table",
-    type=click.Choice(Table, case_sensitive=False),
-    multiple=True,
-    help="Only this table; may be given several times.",
+    "--tables",
+    "names",
+    envvar="PEERCELL_RESULTS_EXPORT_TABLES",
+    default="",
+    metavar="NAME,NAME",
+    help="Only these; all if none is named.",
 )
 @click.pass_obj
-def export(
-    session: Session, name: str | None, to: Path, form: TableFormat, table: tuple[Table, ...]
-) -> None:
-    """Write the tables of a run as CSV or Parquet files.
+def export(session: Session, name: str | None, out: Path, form: TableFormat, names: str) -> None:
+    """Write the tables of a run or a sweep as CSV or Parquet files.
 
-    These are its intervals, what each member settled, who sold to whom, and what each prosumer
-    delivered.
+    Those of a run are its intervals, how prices moved in their rounds, what each member settled,
+    who sold to whom, and what each prosumer delivered. Those of a sweep are its runs, their
+    intervals and the rounds of these.
     """
-    run = _run(session.home, name)
-    to.mkdir(parents=True, exist_ok=True)
-    for each in table or tuple(Table):
-        kind, rows = _rows(run, each)
-        path = to / f"{each}.{form}"
-        write_table(path, kind, rows, form)
-        hint(f"{path}: {len(rows)} rows")
+    wanted = [each for each in names.replace(" ", "").split(",") if each]
+    found = some_tables(find_results(session.home, name), wanted)
+    out.mkdir(parents=True, exist_ok=True)
+    for each, table in found.items():
+        path = out / f"{each}.{form}"
+        write_table(path, table, form)
+        hint(f"{path}: {len(table.rows)} rows")
 
 
-def _rows(run: Run, which: Table) -> tuple[type[Struct], Sequence[Struct]]:
-    match which:
-        case Table.INTERVALS:
-            return IntervalRow, run.intervals
-        case Table.SETTLEMENTS:
-            return SettlementRow, [*run.settlement_rows()]
-        case Table.TRADES:
-            return TradeRow, [*run.trade_rows()]
-        case Table.DELIVERIES:
-            return DeliveryRow, [*run.delivery_rows()]
+def with_columns(run: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that also has the options of what is drawn over what, as one argument."""
+
+    @click.option("--y", required=True, help="Column whose median and band are drawn.")
+    @click.option("--x", required=True, help="Column over which.")
+    @click.option("--by", default="", help="Column of whose values each gets a curve.")
+    @wraps(run)
+    def command(x: str, y: str, by: str, **others: object) -> None:
+        run(columns=Columns(x, y, by), **others)
+
+    return command
+
+
+@command(
+    "plot",
+    "peercell results plot runs/loss --y residual --x round --by network.loss -o fig.pdf",
+    "peercell results plot runs/loss --y rounds_max --x network.loss -o fig.svg",
+    "peercell results plot rural1 --y residual --x round --by interval -o fig.png",
+)
+@click.argument("name", metavar="[RUN]", required=False)
+@with_columns
+@click.option(
+    "--band",
+    type=band_param,
+    default="p10-p90",
+    show_default=True,
+    metavar="pLOW-pHIGH",
+    help="Percentiles between which the band lies.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=picture,
+    required=True,
+    metavar="FILE",
+    help="Picture to write: .pdf, .svg or .png.",
+)
+@click.pass_obj
+def plot(session: Session, name: str | None, columns: Columns, band: Band, out: Path) -> None:
+    """Draw a column of a sweep or a run over another, with a band.
+
+    Needs the extra [plot]. The columns are those of the tables that `results export` writes. A name
+    may leave out its end: `residual` is `residual_eur_per_kwh`.
+    """
+    results = find_results(session.home, name)
+    table, found = find(tables(results), columns)
+    drawn = [*curves(table, found, band)]
+    draw_curves(drawn, found, band, _title(results), out)
+    hint(f"{out}: {len(drawn)} curves from {len(table.rows)} rows")
+
+
+@data_command("repro", "peercell results repro runs/loss/0042")
+@click.argument("run", type=click.Path(path_type=Path), metavar="FOLDER/NUMBER")
+def repro(run: Path) -> Answer:
+    """Print the one command that repeats a run of a sweep."""
+    found = repro_of(find_swept_run(run))
+    return record(found, repro_text(found))
+
+
+def _title(results: Results) -> str:
+    match results:
+        case Sweep(note=note, runs=runs):
+            return f"{len(runs)} runs of {Path(note.config).name}"
+        case SweptRun(sweep=sweep, run=run):
+            return f"run {run.run} of {Path(sweep.note.config).name}"
+        case Run(note=note):
+            return note.cell
+
+
+def _swept(sweep: Sweep) -> Answer:
+    found = runs_table(sweep.runs)
+    keys = dict.fromkeys(("run", *sweep.note.keys), "")
+    text = text_table(found.rows, keys | SWEPT_COLUMNS)
+    hint = "" if found.rows else f"no run of {sweep.folder} is finished"
+    rows = [row for row in map(builtins, found.rows) if isinstance(row, dict)]
+    return Answer(rows, rows, tuple(found.columns), text, hint)
 
 
 def _row(folder: Path, running: set[str]) -> RunRow:
@@ -171,31 +268,3 @@ def _certified(folder: Path, note: RunNote) -> int | None:
     except JournalError as error:
         hint(f"{error.what}: {error.why}")
         return None
-
-
-def _run(home: Path, name: str | None) -> Run:
-    """Return a run by name, else the newest.
-
-    Raises
-    ------
-    PeercellError : there is none, or it has no journals.
-    """
-    folders = {path.parent.name: path.parent for path in home.glob("*/run.json")}
-    if name is None and folders:
-        folder = max(folders.values(), key=lambda each: note_path(each).stat().st_mtime)
-    elif name in folders:
-        folder = folders[name]
-    else:
-        named = f'run "{name}"' if name else "run"
-        raise PeercellError(
-            f"there is no {named} under {home}/",
-            f"there are {', '.join(sorted(folders))}" if folders else "",
-            "peercell results ls" if folders else "peercell demo",
-        )
-    note = read_note(folder)
-    if not note.journal:
-        raise PeercellError(
-            f'run "{folder.name}" has no journals',
-            f"telemetry.journal is false in {note.config}",
-        )
-    return recorded_run(folder, note)

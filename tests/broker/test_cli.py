@@ -22,7 +22,14 @@ from peercell.broker.command import Command, Deferred, LazyGroup, Session, comma
 # behind.
 NO_DATA = {
     f"peercell {name}"
-    for name in ("grid compile", "results export", "watch", "agent run", "directory run")
+    for name in (
+        "grid compile",
+        "results export",
+        "results plot",
+        "watch",
+        "agent run",
+        "directory run",
+    )
 }
 # Commands that need a running cell, or start one: tests/broker/test_live_cell.py runs them.
 FAULTS = (

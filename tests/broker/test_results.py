@@ -159,23 +159,23 @@ def test_the_commands_show_and_export_a_run(run: RunCli, folder: Path, tmp_path:
     assert shown["verdict"]["converged"] is True
     assert [row["interval"] for row in shown["intervals"]] == [0, 1]
     assert "converged in all 2" in run("results", "show", "two").out
-    assert run("results", "export", "--to", "tables").code == 0
+    assert run("results", "export", "--out", "tables").code == 0
     tables = {path.stem: path for path in (tmp_path / "tables").iterdir()}
-    assert sorted(tables) == ["deliveries", "intervals", "settlements", "trades"]
+    assert sorted(tables) == ["deliveries", "intervals", "rounds", "settlements", "trades"]
     with tables["trades"].open() as file:
         trades = list(csv.DictReader(file))
     assert [(row["seller"], row["buyer"], row["kwh"]) for row in trades[:2]] == [
         ("aggregator", "mg1.trader", "2.0"),
         ("mg1.trader", "aggregator", "2.0"),
     ]
-    run("results", "export", "--to", "one", "--table", "intervals")
+    run("results", "export", "--out", "one", "--tables", "intervals")
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["intervals.csv"]
 
 
 def test_parquet_keeps_the_types_also_of_what_is_unknown(
     run: RunCli, folder: Path, tmp_path: Path
 ) -> None:
-    assert run("results", "export", "--to", "tables", "--format", "parquet").code == 0
+    assert run("results", "export", "--out", "tables", "--format", "parquet").code == 0
     table = parquet.read_table(tmp_path / "tables" / "intervals.parquet")
     assert table.column("v_min_pu").to_pylist() == [0.98, None]
     assert table.column("at").to_pylist() == [CALENDAR.at(0), CALENDAR.at(1)]
@@ -194,7 +194,7 @@ def test_parquet_without_its_library_names_the_extra(
     run: RunCli, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    result = run("results", "export", "--to", "tables", "--format", "parquet")
+    result = run("results", "export", "--out", "tables", "--format", "parquet")
     assert result.code == 3
     assert result.err.splitlines() == [
         "peercell: writing Parquet files needs the extra [parquet]",
