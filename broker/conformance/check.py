@@ -60,12 +60,12 @@ def check_role(reference: str, names: Sequence[str], seed: int, schedules: int) 
     PeercellError : there is no such role, or it gives no example of itself.
     """
     order = Order(reference=reference, schedules=shares(names, schedules), seed=seed)
-    with _started(order, "0") as one:
+    with started(order, "0") as one:
         if "deterministic" in names:
-            with _started(structs.replace(order, digests_only=True), "1") as other:
-                found, again = _answer(one), _answer(other)
+            with started(structs.replace(order, digests_only=True), "1") as other:
+                found, again = answer(one), answer(other)
         else:
-            found = again = _answer(one)
+            found = again = answer(one)
     if found.error is not None:
         raise PeercellError(*found.error)
     findings = found.findings
@@ -84,13 +84,13 @@ def _blamed(found: Finding, order: Order, seed: int) -> Finding:
     if found.name != "deterministic" or found.holds is not True:
         return found
     traced = structs.replace(order, trace_of=seed)
-    with _started(traced, "0") as one, _started(traced, "1") as other:
-        where = first_difference(list(_answer(one).trace), list(_answer(other).trace))
+    with started(traced, "0") as one, started(traced, "1") as other:
+        where = first_difference(list(answer(one).trace), list(answer(other).trace))
     why = f"with another hash seed, {where}"
     return structs.replace(found, holds=False, seed=seed, why=why)
 
 
-def _started(order: Order, hash_seed: str) -> "subprocess.Popen[bytes]":
+def started(order: Order, hash_seed: str) -> "subprocess.Popen[bytes]":
     """Return a worker that was told what to do."""
     home = str(Path(next(iter(peercell.__path__))).parent)
     path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
@@ -102,7 +102,13 @@ def _started(order: Order, hash_seed: str) -> "subprocess.Popen[bytes]":
     )
 
 
-def _answer(worker: "subprocess.Popen[bytes]") -> Findings:
+def answer(worker: "subprocess.Popen[bytes]") -> Findings:
+    """Return what a worker found.
+
+    Raises
+    ------
+    PeercellError : it does not end, or ends without an answer.
+    """
     try:
         told, _ = worker.communicate(timeout=WORKER_S_MAX)
     except subprocess.TimeoutExpired:

@@ -82,17 +82,18 @@ class Bench:
         return run_clean(self.subject)
 
     @cached_property
-    def failure(self) -> str:
-        """What fails even without faults; "" for nothing."""
+    def raised(self) -> str:
+        """What a role raises even without faults; "" for nothing."""
         try:
-            return self.clean.unrest
+            self.clean  # noqa: B018 - it is made when it is first asked for
         except RoleError as error:
             return failure_text(error)
+        return ""
 
     @property
     def rests(self) -> bool:
         """Whether the peers come to something without faults."""
-        return not self.failure
+        return not self.raised and not self.clean.unrest
 
 
 Check = Callable[[Bench, int], str]
@@ -123,7 +124,7 @@ def _imports(bench: Bench, _seed: int) -> str:
 
 
 def _settles(bench: Bench, _seed: int) -> str:
-    return bench.failure
+    return bench.raised or bench.clean.unrest
 
 
 Watcher = Callable[[World], Stepper]

@@ -6,9 +6,11 @@ stderr.
 """
 
 import os
+import signal
 import sys
 from hashlib import blake2b
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 from msgspec import Struct
@@ -30,6 +32,7 @@ class Order(Struct, frozen=True, kw_only=True):
     seed : the first of them
     digests_only : only the digests of the traces, for another hash seed to compare
     trace_of : seed of which the whole trace is wanted
+    patience_s : s that a schedule may take; a step that does not return ends so
     """
 
     reference: str
@@ -37,6 +40,7 @@ class Order(Struct, frozen=True, kw_only=True):
     seed: int
     digests_only: bool = False
     trace_of: int | None = None
+    patience_s: float = 60.0
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -63,6 +67,8 @@ def checked(order: Order) -> Findings:
     """Return what comes of an order."""
     guard = Guard()
     guard.install()
+    signal.signal(signal.SIGALRM, _lose_patience)
+    signal.setitimer(signal.ITIMER_REAL, order.patience_s, order.patience_s)
     try:
         bench = Bench(load(order.reference), guard)
     except PeercellError as error:
@@ -77,23 +83,32 @@ def checked(order: Order) -> Findings:
     )
 
 
+def _lose_patience(_number: int, frame: FrameType | None) -> None:
+    """Raise TimeoutError into whatever does not return."""
+    place = ""
+    if frame is not None:
+        place = f" at {frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
+    raise TimeoutError(f"no answer{place} after seconds of waiting")
+
+
 def _findings(bench: Bench, order: Order) -> list[Finding]:
     found = []
     for name, count in order.schedules.items():
         asked = PROPERTIES[name]
-        if asked.needs_clean and not bench.rests:
+        if (asked.needs_clean and not bench.rests) or (asked.draws and bench.raised):
             found.append(Finding(name=name, holds=None, schedules=0, why="settles does not hold"))
         else:
-            found.append(_find(bench, name, order.seed, count))
+            found.append(_find(bench, name, order, count))
     return found
 
 
-def _find(bench: Bench, name: str, seed: int, count: int) -> Finding:
+def _find(bench: Bench, name: str, order: Order, count: int) -> Finding:
     asked: Property = PROPERTIES[name]
     for tried in range(count):
-        why = _why(asked, bench, seed + tried)
+        signal.setitimer(signal.ITIMER_REAL, order.patience_s, order.patience_s)
+        why = _why(asked, bench, order.seed + tried)
         if why:
-            drawn = seed + tried if asked.draws else None
+            drawn = order.seed + tried if asked.draws else None
             return Finding(name=name, holds=False, schedules=tried + 1, seed=drawn, why=why)
     return Finding(name=name, holds=True, schedules=count)
 
@@ -109,8 +124,12 @@ def _why(asked: Property, bench: Bench, seed: int) -> str:
 
 def _digests(bench: Bench, order: Order) -> tuple[str, ...]:
     seeds = range(order.seed, order.seed + order.schedules.get("deterministic", 0))
-    told = ("\n".join(trace(bench, seed)).encode() for seed in seeds)
-    return tuple(blake2b(text, digest_size=8).hexdigest() for text in told)
+    digests = []
+    for seed in () if bench.raised else seeds:
+        signal.setitimer(signal.ITIMER_REAL, order.patience_s, order.patience_s)
+        told = "\n".join(trace(bench, seed)).encode()
+        digests.append(blake2b(told, digest_size=8).hexdigest())
+    return tuple(digests)
 
 
 if __name__ == "__main__":

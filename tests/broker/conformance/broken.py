@@ -204,6 +204,16 @@ class Wordy(Meter):
         return [*super().tell(), SetTimer("late", float("inf"))]
 
 
+class Endless(Meter):
+    """Does not return when it hears something."""
+
+    def step(self, event: Event, now_s: float) -> list[Action]:
+        """See Role.step."""
+        while isinstance(event, Received):
+            now_s += 1.0
+        return super().step(event, now_s)
+
+
 class Silent(Meter):
     """Records nothing."""
 

@@ -10,10 +10,11 @@ from tests.broker.conformance.sound import Meter, Total
 from tests.broker.conftest import Run
 
 from peercell.agents.example import Example
-from peercell.broker.conformance.check import shares
+from peercell.broker.conformance.check import answer, shares, started
 from peercell.broker.conformance.guard import Guard
 from peercell.broker.conformance.properties import PROPERTIES, Bench
 from peercell.broker.conformance.subject import difference, load, outcome_of
+from peercell.broker.conformance.worker import Order
 from peercell.broker.conformance.world import BEGIN_S, Fact, RoleError, World
 
 HERE = "tests.broker.conformance"
@@ -108,6 +109,17 @@ def test_what_needs_a_process_of_its_own_is_found_as_well(
     assert {name for name, each in found.items() if not each["holds"]} == flaws.keys()
     for name, why in flaws.items():
         assert why in found[name]["why"]
+
+
+@pytest.mark.usefixtures("from_here")
+def test_a_step_that_does_not_return_is_told_with_its_line() -> None:
+    asked_for = {"settles": 1, "loss-healed": 9, "deterministic": 9}
+    order = Order(reference=f"{HERE}.broken:Endless", schedules=asked_for, seed=1, patience_s=0.3)
+    with started(order, "0") as worker:
+        found = answer(worker)
+    assert [each.holds for each in found.findings] == [False, None, None]
+    assert "TimeoutError: no answer at broken.py:" in found.findings[0].why
+    assert found.digests == ()
 
 
 @pytest.mark.usefixtures("from_here")
