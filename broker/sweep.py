@@ -27,7 +27,7 @@ from peercell.broker.simulated_run import simulate
 from peercell.broker.toml_file import Setting
 from peercell.broker.verdict import verdict
 
-RUNS_MAX = 1_000_000
+RUNS_MAX = 100_000
 SEED = ("seed",)
 
 

@@ -16,6 +16,7 @@ from peercell.broker.params import day as day_param
 from peercell.broker.setting import Axis
 from peercell.broker.setting import axis as axis_param
 from peercell.broker.sweep import (
+    RUNS_MAX,
     Finished,
     SweepOrder,
     case_count,
@@ -54,7 +55,7 @@ def with_order(run: Callable[..., Answer]) -> Callable[..., Answer]:
     )
     @click.option(
         "--seeds",
-        type=click.IntRange(1, 1_000_000),
+        type=click.IntRange(1, RUNS_MAX),
         default=1,
         show_default=True,
         help="Runs for each of the settings; more of them later add to those that are there.",
