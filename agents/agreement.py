@@ -200,7 +200,10 @@ class Attendance:
         return bits
 
     def _add(self, epoch: int, bits: int) -> None:
+        is_new = epoch not in self._spoken
         self._spoken[epoch] = self._spoken.get(epoch, 0) | bits
+        if not is_new:
+            return
         for kept in (self._spoken, self._quiet):
             for old in [known for known in kept if known < max(kept) - 2 * SILENT_EPOCHS]:
                 del kept[old]

@@ -84,6 +84,9 @@ class Station:
         self._rev = -1
         self._wanted = [(0.0, 0.0)] * len(assets)
         self._told_s: float | None = None
+        # The prices and the reading that the devices follow now.
+        self._followed: tuple[float, float] | None = None
+        self._seen: Reading | None = None
 
     def start(self) -> list[Action]:
         """Ask who one is and for readings, from the beginning: also after the service restarted."""
@@ -175,7 +178,11 @@ class Station:
         return [device.response(price_kw, price_kvar) for device in self.devices()]
 
     def follow(self, price_kw: float, price_kvar: float, now_s: float) -> list[Action]:
-        """Make each device follow these prices."""
+        """Make each device follow these prices; costs next to nothing while nothing has changed."""
+        prices = (price_kw, price_kvar)
+        if prices == self._followed and self._reading is self._seen and not self._is_due(now_s):
+            return []
+        self._followed, self._seen = prices, self._reading
         chosen = [device.best(price_kw, price_kvar) for device in self.devices()]
         return self.inject(chosen, now_s)
 
@@ -191,7 +198,7 @@ class Station:
             abs(new[0] - old[0]) > _SAME_KVA or abs(new[1] - old[1]) > _SAME_KVA
             for new, old in zip(wanted, self._wanted, strict=True)
         )
-        if not moved and self._told_s is not None and now_s - self._told_s < self._renew_s:
+        if not moved and not self._is_due(now_s):
             return []
         self._wanted, self._told_s = wanted, now_s
         corrections = tuple(
@@ -199,6 +206,10 @@ class Station:
             for device, (p_kw, q_kvar) in zip(self.place.devices, wanted, strict=True)
         )
         return [*self._access.ask(Corrections(0, corrections))]
+
+    def _is_due(self, now_s: float) -> bool:
+        """Return whether devices wait for a word, so as not to take the agent for silent."""
+        return self._told_s is None or now_s - self._told_s >= self._renew_s
 
     @property
     def moved(self) -> tuple[float, float]:
