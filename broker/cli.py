@@ -125,6 +125,11 @@ for _name, _line in (
     ("clear", "Take all faults back."),
 ):
     fault.defer(_name, f"peercell.broker.commands.fault:{_name}", _line)
+fault.defer(
+    "run",
+    "peercell.broker.commands.fault_run:run",
+    "Break a running cell by a plan, and tell how it has recovered.",
+)
 
 results = LazyGroup("results", help="Look at what runs have come to.")
 cli.add_command(results)

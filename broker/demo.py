@@ -7,6 +7,7 @@ from pathlib import Path
 from peercell.agents.trading.calendar import MarketPhase
 from peercell.broker.cell_runs import Begun
 from peercell.broker.clock import steady_clock
+from peercell.broker.faults.plan import noted_steps
 from peercell.broker.live import Told, ask_cell
 from peercell.broker.live_plan import RunOrder, read_order
 from peercell.broker.picture import GridPicture, Settled, picture
@@ -68,7 +69,7 @@ def follow(begun: Begun, say: Callable[[str], None], pause: Callable[[float], No
             said = seen.settled.interval
             say(_line(seen.settled, seen.grid, told))
         if seen.phase is MarketPhase.OVER:
-            return verdict(recorded_run(begun.folder, begun.note))
+            return verdict(recorded_run(begun.folder, begun.note), noted_steps(begun.folder))
         pause(poll_s)
 
 

@@ -14,8 +14,9 @@ from peercell.agents.membership_messages import MembershipMessage
 from peercell.agents.messages import Message
 from peercell.agents.trading.contract_messages import MarketStatus, MarketStatusQuery
 from peercell.broker.crew import State
+from peercell.broker.faults.messages import FaultsAnswer, FaultsQuery, FaultState
 from peercell.broker.live_plan import RunNote
-from peercell.broker.operate import peer_states
+from peercell.broker.operate import ask_supervisor, peer_states
 from peercell.broker.operator_port import (
     HostMessage,
     HostStatus,
@@ -46,6 +47,7 @@ class Told:
     market : of each trader and the aggregator
     dso : of the DSO
     hosts : counts of each peer; empty when they were not asked for
+    faults : that are on, as their supervisor says
     later : the same, asked after all others: what has arrived by `hosts` was sent by `later`
     """
 
@@ -54,6 +56,7 @@ class Told:
     dso: DsoStatus | None
     hosts: Mapping[str, HostStatus] = field(default_factory=dict)
     later: Mapping[str, HostStatus] = field(default_factory=dict)
+    faults: tuple[FaultState, ...] = ()
 
 
 def ask_cell(folder: Path, note: RunNote, *, messages: bool = False) -> Told:
@@ -82,9 +85,21 @@ def ask_cell(folder: Path, note: RunNote, *, messages: bool = False) -> Told:
             break
     dsos = (by_id[peer] for peer, role in note.roles.items() if role == "dso")
     dso = next((_answer(state, DsoStatusQuery(), DsoStatus) for state in dsos), None)
+    faults = active_faults(folder)
     if not messages:
-        return Told(states, market, dso)
-    return Told(states, market, dso, host_counts(states), host_counts(states))
+        return Told(states, market, dso, faults=faults)
+    return Told(states, market, dso, host_counts(states), host_counts(states), faults)
+
+
+def active_faults(folder: Path) -> tuple[FaultState, ...]:
+    """Return the faults that are on in a running cell.
+
+    Raises
+    ------
+    UnreachableError : no supervisor answers.
+    """
+    answer = ask_supervisor(folder, FaultsQuery())
+    return answer.faults if isinstance(answer, FaultsAnswer) else ()
 
 
 def host_counts(states: Sequence[PeerState]) -> dict[str, HostStatus]:

@@ -13,6 +13,7 @@ from peercell.agents.trading.calendar import MarketPhase, Moment
 from peercell.agents.trading.contract_messages import MarketStatus, Settlement
 from peercell.broker.balance import Messages, balance
 from peercell.broker.crew import State
+from peercell.broker.faults.texts import state_text
 from peercell.broker.islands import absences, islands
 from peercell.broker.live import Told
 from peercell.broker.live_plan import RunNote
@@ -100,7 +101,7 @@ class Totals(Struct, frozen=True, kw_only=True):
 
 
 class Picture(Struct, frozen=True, kw_only=True):
-    """A cell at one time; `unmet` says why it is not converged.
+    """A cell at one time; `unmet` says why it is not converged, `faults` what is broken on purpose.
 
     `delivered` is the interval that is delivered, `traded` the one that is traded; each is None
     where there is none.
@@ -109,6 +110,7 @@ class Picture(Struct, frozen=True, kw_only=True):
     cell: str
     converged: bool
     unmet: tuple[str, ...]
+    faults: tuple[str, ...]
     phase: MarketPhase
     at: datetime | None
     delivered: int | None
@@ -140,6 +142,7 @@ def picture(note: RunNote, told: Told, now_s: float, *, allow_islands: bool = Fa
         cell=note.cell,
         converged=not unmet,
         unmet=unmet,
+        faults=tuple(state_text(each, now_s) for each in told.faults),
         phase=moment.phase,
         at=None if delivered is None else note.calendar.at(delivered),
         delivered=delivered,

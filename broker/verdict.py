@@ -1,10 +1,12 @@
 """What a whole run comes to: whether every interval was settled well, and in which numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import fsum
 
 from msgspec import Struct
 
+from peercell.broker.faults.plan import Step
+from peercell.broker.faults.texts import step_text
 from peercell.broker.islands import absences
 from peercell.broker.results import IntervalRow, Run
 from peercell.broker.status_text import loading_text
@@ -17,6 +19,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     ----------
     converged : every interval was settled by all members together, in time, with a certificate
     unmet : why not; empty when it is
+    faults : what was broken on purpose meanwhile
     intervals, settled : asked for, and settled by anybody
     islands_max : groups that settled any interval apart from each other; 1 for a whole cell
     rounds_max : that any interval took
@@ -35,6 +38,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     cell: str
     converged: bool
     unmet: tuple[str, ...]
+    faults: tuple[str, ...] = ()
     intervals: int
     settled: int
     islands_max: int
@@ -55,8 +59,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     deviation_kwh_max: float | None
 
 
-def verdict(run: Run) -> Verdict:
-    """Return what a run comes to."""
+def verdict(run: Run, faults: Sequence[Step] = ()) -> Verdict:
+    """Return what a run comes to in which some faults were on."""
     rows = run.intervals
     unmet = tuple(_unmet(run))
     cost, gap = fsum(row.cost_eur for row in rows), fsum(row.gap_eur for row in rows)
@@ -67,6 +71,7 @@ def verdict(run: Run) -> Verdict:
         cell=run.note.cell,
         converged=not unmet,
         unmet=unmet,
+        faults=tuple(map(step_text, faults)),
         intervals=run.note.calendar.intervals,
         settled=len(rows),
         islands_max=max((row.islands for row in rows), default=0),
@@ -117,7 +122,7 @@ def verdict_text(told: Verdict) -> str:
 
 
 def _lines(told: Verdict) -> list[str]:
-    lines = []
+    lines = [f"fault     {each}" for each in told.faults]
     if told.price_eur_per_kwh_min is not None and told.price_eur_per_kwh_max is not None:
         lines.append(
             f"prices    {told.price_eur_per_kwh_min:.4f} .. {told.price_eur_per_kwh_max:.4f}"

@@ -1,6 +1,7 @@
 """How long until a cell is up, converged or down, and what is unmet when it takes too long."""
 
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from peercell.agents.errors import PeercellError
 from peercell.broker.cell_runs import NoCellError, find_cell
 from peercell.broker.clock import steady_clock
 from peercell.broker.crew import State
-from peercell.broker.live import ask_cell
+from peercell.broker.faults.messages import FaultState
+from peercell.broker.faults.texts import fault_text
+from peercell.broker.live import active_faults, ask_cell
 from peercell.broker.live_plan import note_path, read_note
 from peercell.broker.operate import peer_states
 from peercell.broker.operator_port import UnreachableError
@@ -66,14 +69,31 @@ def wait_for(
     begun_s = time.monotonic()
     while unmet := _unmet(home, name, condition, allow_islands=allow_islands):
         if time.monotonic() - begun_s > timeout_s:
-            more = f"; {len(unmet) - NAMED_MAX} more" if len(unmet) > NAMED_MAX else ""
-            raise UnmetError(
-                f"the cell is not {condition} after {timeout_s:g} s",
-                "; ".join(unmet[:NAMED_MAX]) + more,
-                "peercell status     peercell ps     or a longer --timeout",
-            )
+            raise _error(condition, timeout_s, unmet, _faults(home, name))
         time.sleep(POLL_S)
     return Waited(condition, time.monotonic() - begun_s)
+
+
+def _error(
+    condition: Condition, timeout_s: float, unmet: Sequence[str], faults: Sequence[FaultState]
+) -> UnmetError:
+    """Return what to say when the time is over: what is unmet, and what is broken on purpose."""
+    more = f"; {len(unmet) - NAMED_MAX} more" if len(unmet) > NAMED_MAX else ""
+    texts = [f"fault {each.order.id} ({fault_text(each.order.fault)}) is on" for each in faults]
+    look = f"peercell fault rm {faults[0].order.id}" if faults else "peercell status"
+    return UnmetError(
+        f"the cell is not {condition} after {timeout_s:g} s",
+        "; ".join((*unmet[:NAMED_MAX], *texts)) + more,
+        f"{look}     peercell ps     or a longer --timeout",
+    )
+
+
+def _faults(home: Path, name: str | None) -> Sequence[FaultState]:
+    """Return what is broken on purpose in a cell that may not run."""
+    try:
+        return active_faults(home.resolve() / find_cell(home, name).cell)
+    except (NoCellError, UnreachableError):
+        return ()
 
 
 def _unmet(

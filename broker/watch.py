@@ -99,6 +99,7 @@ class Screen:
             Text(f"interval  {interval_text(seen)}"),
             Text(f"settled   {settled_text(seen.settled)}" if seen.settled else "settled   -"),
             Text(f"grid      {grid_text(seen)}"),
+            *(Text(f"fault     {each}", style="bold red") for each in seen.faults),
             *(Text(f"unmet     {reason}", style="yellow") for reason in seen.unmet[:3]),
         ]
         return Group(*lines, self._members(seen))

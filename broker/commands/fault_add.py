@@ -179,7 +179,7 @@ def slow(share: float, on: str) -> AnyFault:
     return Slow(share=share, on=on)
 
 
-@_kind("clock", "2s mg2.trader --for 20s", "-- -500ms mg2.trader")
+@_kind("clock", "2s mg2.trader --for 20s", "--for 5s -- -500ms mg2.trader")
 @click.argument("ahead", type=offset)
 @_on_asked
 @click.option("--drift", type=float, default=0.0, show_default=True, help="ppm, on top of it.")

@@ -12,6 +12,7 @@ from msgspec import Struct
 from peercell.broker.bands import Band, Columns, curves, find
 from peercell.broker.bands import band as band_param
 from peercell.broker.command import Session, command, data_command, hint
+from peercell.broker.faults.plan import noted_steps
 from peercell.broker.journal import JournalError
 from peercell.broker.live_plan import RunNote, read_note
 from peercell.broker.output import Answer, builtins, listing, record
@@ -113,7 +114,8 @@ def show(session: Session, name: str | None) -> Answer:
         case SweptRun(run=run):
             return _shown(msgspec.convert(run.result, Verdict), run.intervals)
         case Run() as run:
-            return _shown(verdict(run), run.intervals)
+            told = verdict(run, noted_steps(session.home.resolve() / run.note.cell))
+            return _shown(told, run.intervals)
 
 
 def _shown(told: Verdict, intervals: Sequence[IntervalRow]) -> Answer:

@@ -10,6 +10,8 @@ from peercell.broker.command import Session, data_command, hint
 from peercell.broker.commands.options import lab_option
 from peercell.broker.commands.run_options import with_order
 from peercell.broker.demo import check_journals, demo_config, follow
+from peercell.broker.faults.campaign import Campaign
+from peercell.broker.faults.plan import FaultPlan, read_plan
 from peercell.broker.interrupts import Interrupts
 from peercell.broker.live_plan import RunOrder
 from peercell.broker.output import Answer, record
@@ -34,16 +36,24 @@ NOT_CONVERGED = 5
     help="Each peer a process of its own, or all in this process on a virtual clock.",
     show_default=True,
 )
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Plan of what to break when, as for `peercell fault run`.",
+)
 @click.pass_obj
-def run(session: Session, order: RunOrder, processes: bool) -> Answer:
+def run(session: Session, order: RunOrder, processes: bool, faults: Path | None) -> Answer:
     """Run a config, or a whole day of it, in processes or simulated.
 
     It runs from start to end and tells how it went. With --sim nothing is left behind: no
     processes, no journals. Ends with 0 when every interval was settled and certified, and with 5
     when not.
     """
+    plan = FaultPlan() if faults is None else read_plan(faults)
     if processes:
-        return _in_processes(session.home, order, stay=False)
+        return _in_processes(session.home, order, plan, stay=False)
+    if faults is not None:
+        raise click.UsageError("--faults needs --processes")
     return _told(verdict(simulate(order, hint)), "")
 
 
@@ -60,16 +70,17 @@ def demo(session: Session, config: Path | None, stay: bool, name: str | None, la
     every interval was settled and certified, and with 5 when not. Ctrl-C ends all processes.
     """
     order = RunOrder(config=config or demo_config(), name=name, lab=lab)
-    return _in_processes(session.home, order, stay=stay)
+    return _in_processes(session.home, order, FaultPlan(), stay=stay)
 
 
-def _in_processes(home: Path, order: RunOrder, *, stay: bool) -> Answer:
+def _in_processes(home: Path, order: RunOrder, faults: FaultPlan, *, stay: bool) -> Answer:
     check_journals(order)
     with Interrupts() as interrupts:
         begun = begin(home, order, interrupts.pause)
         try:
             hint(run_text(begun))
-            told = follow(begun, hint, interrupts.pause)
+            campaign = Campaign(begun.folder, begun.note, faults, begun.note.begins_s)
+            told = follow(begun, hint, campaign.during(interrupts.pause))
         except BaseException:
             end(begun.folder)
             raise

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peercell.broker.faults.kinds import AnyFault, Kill, SpanS
+from peercell.broker.home import CellHome
 from peercell.broker.toml_file import ConfigError, TomlFile
 
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -94,6 +95,17 @@ def read_plan(path: Path) -> FaultPlan:
     if path.suffix == JOURNAL_SUFFIX:
         return plan_of_journal(path.read_bytes(), str(path))
     return plan_of_toml(path.read_text(), str(path))
+
+
+def noted_steps(folder: Path) -> tuple[Step, ...]:
+    """Return what was broken on purpose in a run, from its folder.
+
+    Raises
+    ------
+    ConfigError : its journal of faults is none.
+    """
+    path = CellHome(folder).faults
+    return read_plan(path).steps if path.exists() else ()
 
 
 def plan_of_toml(text: str, name: str) -> FaultPlan:

@@ -13,13 +13,11 @@ from peercell.broker.faults.messages import (
     AddFault,
     EndFault,
     FaultAdded,
-    FaultsAnswer,
-    FaultsQuery,
     FaultState,
 )
 from peercell.broker.faults.plan import Step
 from peercell.broker.faults.texts import fault_text
-from peercell.broker.live import host_counts
+from peercell.broker.live import active_faults, host_counts
 from peercell.broker.live_plan import RunNote
 from peercell.broker.operate import ask_supervisor, peer_states
 from peercell.broker.operator_port import HostStatus
@@ -99,17 +97,6 @@ def fault_rows(folder: Path) -> tuple[FaultRow, ...]:
     hits = _hits(states, hosts)
     talking = {peer: host.told for peer, host in hosts.items()}
     return tuple(_row(each, hits, talking, now_s) for each in found)
-
-
-def active_faults(folder: Path) -> Sequence[FaultState]:
-    """Return the faults that are on in a running cell.
-
-    Raises
-    ------
-    UnreachableError : no supervisor answers.
-    """
-    answer = ask_supervisor(folder, FaultsQuery())
-    return answer.faults if isinstance(answer, FaultsAnswer) else ()
 
 
 def end_faults(folder: Path, fault_id: str | None) -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from msgspec import structs, to_builtins
 
 from peercell.broker.faults.kinds import AnyFault
+from peercell.broker.faults.messages import FaultState
+from peercell.broker.faults.plan import Step
 
 if TYPE_CHECKING:
     from peercell.broker.faults.running import FaultRow
@@ -41,6 +43,19 @@ def fault_text(fault: AnyFault) -> str:
         key: _shown(key, value) for key, value in structs.asdict(fault).items()
     }
     return _TEXTS[fault.kind].format_map(told)
+
+
+def state_text(state: FaultState, now_s: float) -> str:
+    """Return a fault that is on in some words, with its id and how long it is still on."""
+    order = state.order
+    until = "" if order.until_s is None else f", for {max(0.0, order.until_s - now_s):.0f} s more"
+    return f"{order.id} {fault_text(order.fault)}{until}"
+
+
+def step_text(step: Step) -> str:
+    """Return a step of a plan in some words, with its time."""
+    lasted = "" if step.for_s is None else f" for {step.for_s:.0f} s"
+    return f"{step.name} {fault_text(step.fault)}, after {step.at_s:.0f} s{lasted}".strip()
 
 
 def hit_text(row: "FaultRow") -> str:

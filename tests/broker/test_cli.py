@@ -36,7 +36,9 @@ FAULTS = (
     "loss", "delay", "duplicate", "reorder", "corrupt", "bandwidth", "partition", "kill", "pause",
     "slow", "clock", "disk-full",
 )  # fmt: skip
-STARTING = {f"peercell {name}" for name in ("demo", "run", "up", "down", "watch", "replay")}
+STARTING = {
+    f"peercell {name}" for name in ("demo", "run", "up", "down", "watch", "replay", "fault run")
+}
 LIVE = STARTING | {
     f"peercell {name}"
     for name in (
@@ -51,6 +53,7 @@ LIVE = STARTING | {
         "fault ls",
         "fault rm",
         "fault clear",
+        "fault run",
         *(f"fault add {kind}" for kind in FAULTS),
     )
 }

@@ -1,5 +1,6 @@
 """Breaking a cell of real processes by the commands that people use, and seeing it heal."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,54 @@ def test_a_restarted_process_stays_broken_until_the_end(cell: Cell) -> None:
     until(lambda: cell.json("fault", "ls") == [], timeout_s=10.0)
     cell.json("wait", "converged", "--timeout", "10s")
     _accounted(cell)
+
+
+PLAN = """
+seed = 4
+
+[[steps]]
+name = "half a loss"
+at_s = 0.5
+for_s = 2.0
+limit_s = 20.0
+fault = { kind = "loss", share = 0.5 }
+
+[[steps]]
+at_s = 3.0
+limit_s = 20.0
+fault = { kind = "kill", on = "mg1.c1" }
+"""
+
+
+def test_a_plan_is_carried_out_and_reported(cell: Cell, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN)
+    cell.json("wait", "converged", "--timeout", "20s")
+    told = cell.json("fault", "run", "plan.toml", "--report", "report.md")
+    assert told["passed"]
+    assert [step["id"] for step in told["steps"]] == ["f1", "f2"]
+    assert told["steps"][0]["lost"]["fault"] > 10
+    assert {step["unaccounted"] for step in told["steps"]} == {0}
+    assert "![The gap over time](report.png)" in (tmp_path / "report.md").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["cell"] == "rural1"
+    assert (tmp_path / "report.png").stat().st_size > 10_000
+
+
+def test_a_run_with_a_plan_tells_what_was_broken(run: Run, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN)
+    words = ["run", "fast.toml", "--set", "clock.intervals=3", "--faults", "plan.toml"]
+    result = run("--home", str(home), *words, "-o", "json")
+    told = json.loads(result.out)
+    assert [text.split(",")[0] for text in told["faults"]] == [
+        "f1 loss 50 % on all",
+        "f2 kill mg1.c1",
+    ]
+    assert told["settled"] == 3
+
+
+def test_waiting_in_vain_names_the_fault(cell: Cell) -> None:
+    cell.json("fault", "add", "partition", "aggregator", "--from-rest", "--for", "60s")
+    cell.json("fault", "add", "pause", "aggregator", "--for", "60s")
+    waited = cell.run("--home", str(cell.home), "wait", "converged", "--timeout", "500ms")
+    assert waited.code == 5
+    assert "fault f1 (partition aggregator from rest) is on" in waited.err
+    assert "try: peercell fault rm f1" in waited.err
