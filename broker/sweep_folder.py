@@ -109,7 +109,7 @@ class SweepFolder:
                 raise PeercellError(
                     f"{self.runs}:{number} is no run of a sweep",
                     str(error),
-                    f"delete line {number}",
+                    "another --out, if another version of peercell wrote it",
                 ) from None
             found[each.run] = each
         return sorted(found.values(), key=lambda each: each.run)

@@ -373,5 +373,5 @@ def test_results_that_are_damaged_are_told(run: Run, config: Path, tmp_path: Pat
     assert result.err.splitlines() == [
         "peercell: a/runs.jsonl:1 is no run of a sweep",
         "  why: Object missing required field `run`",
-        "  try: delete line 1",
+        "  try: another --out, if another version of peercell wrote it",
     ]
