@@ -123,6 +123,7 @@ for _name, _line in (
     ("ls", "List the faults that are on: what they hit, how often, and when they end."),
     ("rm", "Take a fault back."),
     ("clear", "Take all faults back."),
+    ("doctor", "Tell what can break a cell on this machine, and what is used for which faults."),
 ):
     fault.defer(_name, f"peercell.broker.commands.fault:{_name}", _line)
 fault.defer(

@@ -1,5 +1,6 @@
 """`peercell fault ls|rm|clear`: what is broken on purpose in a running cell, and taking it back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -7,9 +8,11 @@ import click
 from peercell.broker.cell_runs import find_cell
 from peercell.broker.command import Session, data_command
 from peercell.broker.commands.options import cell_option
+from peercell.broker.doctor import Health
+from peercell.broker.faults.doctor import ways
 from peercell.broker.faults.running import FaultRow, end_faults, fault_rows
 from peercell.broker.faults.texts import ends_text, hit_text
-from peercell.broker.output import Answer, builtins, table
+from peercell.broker.output import Answer, builtins, listing, table
 
 COLUMNS = ("id", "kind", "what", "hits", "links", "peers", "ends_s", "seed")
 
@@ -51,6 +54,18 @@ def clear(session: Session, cell: str | None) -> Answer:
     end_faults(folder, None)
     text = "\n".join(f"{row['id']} is over" for row in rows)
     return Answer(rows, rows, ("id",), text, "" if rows else "nothing was broken")
+
+
+@data_command("doctor", "peercell fault doctor", "peercell fault doctor -o json")
+def doctor() -> Answer:
+    """Tell what can break a cell on this machine, and what is used for which faults.
+
+    Ends with 3 when something is missing that is used.
+    """
+    found = ways()
+    fails = any(each.health is Health.FAIL for each in found)
+    answer = listing(found, dict.fromkeys(("health", "check", "found", "fix"), ""))
+    return replace(answer, exit_code=3 if fails else 0)
 
 
 def _folder(session: Session, cell: str | None) -> Path:
