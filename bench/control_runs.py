@@ -14,7 +14,7 @@ from peercell.broker.control_cases import load_control_case
 from peercell.broker.control_cell import agent_at
 from peercell.broker.control_log import ControlResult
 from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
-from peercell.broker.loop import LinkFaults
+from peercell.broker.faults.network import LinkFaults
 from peercell.grid.admittance import Real
 from peercell.grid.control_case import ControlCase
 from peercell.grid.controlled_feeder import ControlledFeeder, Outcome

@@ -21,8 +21,8 @@ from peercell.agents.push_sum import INPUT_MAX
 from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.certificate import position
 from peercell.agents.trading.links import links_by_peer
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.instance import Market
-from peercell.broker.loop import LinkFaults
 from peercell.broker.trade import SolveSettings
 
 COMMAND = "PYTHONPATH=src:. python -m bench.stopping"

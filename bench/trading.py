@@ -35,8 +35,8 @@ from tests.agents.trading.play import Play
 
 from peercell.agents.trading.optimum import solve_centrally
 from peercell.agents.trading.settings import Method
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.instance import Market
-from peercell.broker.loop import LinkFaults
 from peercell.broker.trade import SolveSettings, trade_out
 
 OTHERS_MAX = 400
@@ -101,9 +101,9 @@ def convergence(goals: Goals, quick: bool) -> Iterator[str]:
             market = market_of(graph, size, seed, kind)
             play = Play(market, SolveSettings(tolerance=GAP))
             found.append(play.rounds_to(GAP, ROUNDS_MAX))
-            quotes.append(play.loop.sent_by_kind["CurveQuote"] / size)
+            quotes.append(play.simulation.sent_by_kind["CurveQuote"] / size)
             known.append(max(fact.round for fact in play.settle().values()))
-            total.append(play.loop.counts["sent"] / size)
+            total.append(play.simulation.sent / size)
         worst = max(found)
         if rounds_goal is not None:
             goals.most(f"{name}, rounds", worst, rounds_goal)

@@ -14,8 +14,8 @@ from tests.agents.trading.play import Play
 from peercell.agents.protocol import Action, Event, Role, Send
 from peercell.agents.trading.messages import Hello
 from peercell.agents.trading.trader import MicrogridTrader, Phase
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.instance import Market
-from peercell.broker.loop import LinkFaults
 from peercell.broker.trade import SolveSettings
 
 
@@ -59,20 +59,20 @@ def come_back(market: Market, how: Return, drop: float, seed: int) -> tuple[int,
     play.run(AWAY_ROUNDS)
     gone = [str(name) for name in np.random.default_rng(seed).permutation(list(play.roles))[:3]]
     for name in gone:
-        play.loop.crash(name, play.loop.now_s)
+        play.simulation.crash(name, play.simulation.now_s)
     play.run(AWAY_ROUNDS)
     for name in gone:
         role = MicrogridTrader(replace(play.settings_of(name), listen_rounds=how.listen_rounds))
         play.roles[name] = role
-        play.loop.start(name, role if how.hello else Quiet(role), play.loop.now_s)
-    before = play.loop.counts["sent"]
+        play.simulation.start(name, role if how.hello else Quiet(role), play.simulation.now_s)
+    before = play.simulation.sent
     trading = None
     for count in range(ROUNDS_MAX):
         play.run(1)
         if trading is None and all(play.roles[name].phase is Phase.TRADING for name in gone):
             trading = count + 1
         if trading is not None and play.gap <= GAP:
-            return trading, count + 1, (play.loop.counts["sent"] - before) / len(play.roles)
+            return trading, count + 1, (play.simulation.sent - before) / len(play.roles)
     return None
 
 

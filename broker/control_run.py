@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -17,12 +16,12 @@ from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.errors import PeercellError
 from peercell.agents.grid_messages import StateQuery, StateReport
 from peercell.agents.grid_parts import Reading
-from peercell.agents.messages import Message
-from peercell.agents.protocol import Action, Event, Role
 from peercell.agents.push_sum_messages import SUMS_MAX, Heard, Sum
 from peercell.broker.control_cell import GRID, ControlPeers, control_peers, member_count
 from peercell.broker.control_log import CRASH_TICK, ControlLog, ControlResult
-from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.faults.network import LinkFaults
+from peercell.broker.simulating import simulation
+from peercell.broker.wire import kind_of, messages_of
 from peercell.grid.control_case import ControlCase
 from peercell.grid.service import WINDOW_S, GridService
 
@@ -31,8 +30,7 @@ _MEET_TICKS_MAX = 400
 # s before the end of a tick at which the grid is looked at; its answer is there before the end.
 _LOOK_S = 5.0 * WINDOW_S
 
-_GOSSIP = (VoltageGossip, Sum, Heard)
-_encode = msgspec.msgpack.Encoder().encode
+_GOSSIP = tuple(map(kind_of, messages_of(VoltageGossip | Sum | Heard)))
 
 
 class Algorithm(StrEnum):
@@ -81,18 +79,6 @@ class ControlSettings(Struct, frozen=True, kw_only=True):
     seed: int = 0
 
 
-class Skewed:
-    """A role whose clock is off by some seconds."""
-
-    def __init__(self, role: Role, off_s: float) -> None:
-        self.role = role
-        self._off_s = off_s
-
-    def step(self, event: Event, now_s: float) -> list[Action]:
-        """See Role.step."""
-        return self.role.step(event, now_s + self._off_s)
-
-
 class ControlRun:
     """One case under control, in one process on a virtual clock; a tick is a second.
 
@@ -134,7 +120,7 @@ class ControlRun:
                 "--algorithm dual",
             )
         self.couplings = {name: Coupling(told) for name, told in couplings.items()}
-        self.loop = Loop(settings.faults, settings.seed, frozenset({GRID}), _bytes_of)
+        self.simulation = simulation(settings.faults, settings.seed, frozenset({GRID}))
         self.agents: dict[str, Agent] = {
             name: _AGENTS[settings.algorithm](told)
             for name, told in self.peers.agents.items()
@@ -146,7 +132,8 @@ class ControlRun:
         off_s = {name: skew + float(chance.integers(-skew, skew + 1)) for name in everybody}
         if settings.algorithm is not Algorithm.DROOP:
             for name, agent in everybody.items():
-                self.loop.start(name, Skewed(agent, off_s[name]))
+                self.simulation.peer(name).ahead_s = off_s[name]
+                self.simulation.start(name, agent)
         count = round(settings.crash_share * len(self.agents))
         chosen = chance.choice(sorted(self.agents), size=count, replace=False).tolist()
         crashed = frozenset(str(name) for name in chosen)
@@ -157,31 +144,37 @@ class ControlRun:
         """Return how the case ended."""
         settings = self.settings
         self.begin()
-        before = self.loop.bytes_by_kind.total()
+        before = self._gossiped
         while len(self.log.readings) < settings.ticks_max and not self.log.holds():
             self.tick()
-        spent = self.loop.bytes_by_kind.total() - before
+        spent = self._gossiped - before
         return self.log.result(spent / len(self.agents), self._changes)
+
+    @property
+    def _gossiped(self) -> int:
+        """Bytes that the agents have said to each other."""
+        return sum(self.simulation.bytes_by_kind[kind] for kind in _GOSSIP)
 
     def begin(self) -> None:
         """Let the agents meet, and then let there be a grid to control."""
         if self.settings.algorithm is not Algorithm.DROOP:
             self._meet()
-        self.begun_s = self.loop.now_s
-        self.loop.start(GRID, GridService(self.case.cell, {}, self.peers.service), self.begun_s)
+        self.begun_s = self.simulation.now_s
+        service = GridService(self.case.cell, {}, self.peers.service)
+        self.simulation.start(GRID, service, self.begun_s)
         for name in self.log.crashed:
-            self.loop.crash(name, self.begun_s + CRASH_TICK)
+            self.simulation.crash(name, self.begun_s + CRASH_TICK)
 
     def _changes(self, from_tick: int, to_tick: int) -> int:
         """Return how often prices changed between two ticks."""
         from_s, to_s = self.begun_s + from_tick, self.begun_s + to_tick
-        facts = self.loop.facts_of(VoltageControlled)
+        facts = self.simulation.facts_of(VoltageControlled)
         return len({fact.epoch for at_s, _, fact in facts if from_s < at_s <= to_s})
 
     def _meet(self) -> None:
         """Let the agents tell each other where they are."""
         for tick in range(1, _MEET_TICKS_MAX):
-            self.loop.run(float(tick))
+            self.simulation.run(float(tick))
             known = all(agent.circle.knows_all for agent in self.agents.values())
             if known and all(coupling.knows_all for coupling in self.couplings.values()):
                 break
@@ -190,14 +183,10 @@ class ControlRun:
         """Go on by one tick, and look at the grid."""
         number = len(self.log.readings) + 1
         at_s = self.begun_s + number
-        self.loop.run(at_s - _LOOK_S)
-        self.loop.command(GRID, number, StateQuery(number, self.log.view), at_s - _LOOK_S)
-        self.loop.run(at_s - _LOOK_S + 2.0 * WINDOW_S)
-        report = self.loop.replies.pop(number)
+        self.simulation.run(at_s - _LOOK_S)
+        self.simulation.command(GRID, number, StateQuery(number, self.log.view), at_s - _LOOK_S)
+        self.simulation.run(at_s - _LOOK_S + 2.0 * WINDOW_S)
+        report = self.simulation.replies.pop(number)
         if isinstance(report, StateReport) and report.reading is not None:
             self.log.readings.append(report.reading)
             self._progress(number, report.reading)
-
-
-def _bytes_of(message: Message) -> int:
-    return len(_encode(message)) if isinstance(message, _GOSSIP) else 0

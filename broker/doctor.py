@@ -32,6 +32,7 @@ EXTRAS = {
     "plot": "matplotlib",
     "parquet": "pyarrow",
     "solver": "cvxpy",
+    "sim": "mesa",
 }
 DISK_GB_MIN = 1.0
 # A peer of a cell that has solved for a while, and one of its descriptors at the supervisor.

@@ -7,10 +7,11 @@ import numpy as np
 from peercell.broker.cell_plan import plan_cell
 from peercell.broker.config import Network, load_grid
 from peercell.broker.demo import HEADER, grid_text, interval_line
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.live_plan import RunOrder, peer_specs, read_order, run_note
-from peercell.broker.loop import LinkFaults, Loop
 from peercell.broker.results import IntervalRow, Run
 from peercell.broker.roles import build
+from peercell.broker.simulating import simulation
 
 
 def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
@@ -26,17 +27,17 @@ def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
     # As with processes, the market opens one interval after its peers are there.
     plan = plan_cell(config, load_grid(config), clock.interval_s / clock.speed)
     note = run_note(plan, order, 0.0)
-    loop = Loop(_faults(config.cell.network), plan.seed)
+    cell = simulation(_faults(config.cell.network), plan.seed)
     for spec in peer_specs(plan):
         role = build(spec.peer, spec.settings, np.random.default_rng(spec.seed))
-        loop.start(spec.peer, role)
+        cell.start(spec.peer, role)
     run = Run(note, ())
     told = 0
     say(HEADER)
     for interval in range(plan.calendar.intervals):
-        loop.run(plan.calendar.start_s(interval + 1))
-        run.take((peer, fact) for _, peer, fact in loop.facts[told:])
-        told = len(loop.facts)
+        cell.run(plan.calendar.start_s(interval + 1))
+        run.take((peer, fact) for _, peer, fact in cell.facts[told:])
+        told = len(cell.facts)
         if interval in run.numbers:
             say(_line(run.interval(interval)))
     return run

@@ -9,8 +9,9 @@ from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.messages import TraderSettled
 from peercell.agents.trading.settings import VOTE_RINGS, MarketCell, Method, TraderSettings
 from peercell.agents.trading.trader import MicrogridTrader, Phase
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.instance import Instance, Market, to_market
-from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.simulating import simulation
 
 # Rounds in which everyone settles after the gate has closed, whatever gets lost.
 SETTLE_ROUNDS = 200
@@ -83,19 +84,19 @@ def trade_out(market: Market, settings: SolveSettings) -> TradeResult:
     market : of one period
     settings : method, tolerance, faults and seed; the defaults are right for a good network
     """
-    loop = Loop(settings.faults, settings.seed)
+    run = simulation(settings.faults, settings.seed)
     roles = {
         name: MicrogridTrader(role_settings)
         for name, role_settings in trader_settings(market, settings).items()
     }
     for name, role in roles.items():
-        loop.start(name, role)
+        run.start(name, role)
     for second in range(settings.rounds_max + SETTLE_ROUNDS):
-        loop.run(second)
+        run.run(second)
         if all(role.phase is Phase.SETTLED for role in roles.values()):
             break
-    settled = {name: fact for _, name, fact in loop.facts_of(TraderSettled)}
-    return trade_result(market, settled, loop.counts["sent"])
+    settled = {name: fact for _, name, fact in run.facts_of(TraderSettled)}
+    return trade_result(market, settled, run.sent)
 
 
 def trader_settings(market: Market, settings: SolveSettings) -> dict[str, TraderSettings]:

@@ -44,6 +44,7 @@ class Drop(StrEnum):
     TOO_BIG = "too-big"
     EXPIRED = "expired"
     FAULT = "fault"
+    DOWN = "down"
     BAD_FRAME = "bad-frame"
     BAD_ENVELOPE = "bad-envelope"
     VERSION = "version"

@@ -189,6 +189,10 @@ def test_settings_choose_interpreter_and_folder(checkout: Checkout, tmp_path: Pa
         ("results export two --to t --format parquet", ["parquet"]),
         ("results export --format=parquet --to t", ["parquet"]),
         ("results export --to parquet --format csv", []),
+        ("trade solve ring.json", ["sim"]),
+        ("trade solve ring.json --processes", []),
+        ("run configs/rural1.toml --sim -o json", ["sim"]),
+        ("run configs/rural1.toml", []),
     ],
 )
 def test_a_command_gets_the_extras_it_needs(

@@ -61,6 +61,7 @@ def test_the_locks_keep_the_bounds_of_pyproject(python: str) -> None:
         "simbench": extras["simbench"],
         "plot": extras["plot"],
         "parquet": extras["parquet"],
+        "sim": extras["sim"],
         "dev": pyproject["dependency-groups"]["dev"],
     }
     for lock, lines in asked.items():

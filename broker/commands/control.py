@@ -16,8 +16,8 @@ from peercell.broker.control_cases import load_control_case
 from peercell.broker.control_log import ControlResult, optimum_of
 from peercell.broker.control_processes import control_with_processes
 from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.interrupts import Interrupts
-from peercell.broker.loop import LinkFaults
 from peercell.broker.output import Answer, record, table
 from peercell.broker.params import percent, picture, span
 from peercell.broker.plot_control import draw_profile

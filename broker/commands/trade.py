@@ -7,9 +7,9 @@ import click
 
 from peercell.agents.trading.settings import Method
 from peercell.broker.command import data_command
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.instance import read_instance
 from peercell.broker.interrupts import Interrupts
-from peercell.broker.loop import LinkFaults
 from peercell.broker.output import Answer, record, table
 from peercell.broker.params import percent
 from peercell.broker.trade import SolveSettings, TradeResult, solve_instance

@@ -5,9 +5,9 @@ in this run of its sender: it does not depend on time, so the same conversation 
 real processes and in simulation, however fast it goes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from peercell.broker.faults.kinds import (
     Corrupt,
     Delay,
     Duplicate,
+    Fault,
     LinkFault,
     Loss,
     Partition,
@@ -64,51 +65,49 @@ class Fate(NamedTuple):
 UNHURT = Fate(lost=False, delays_s=(0.0,), corrupted=False, by=())
 
 
-class _Harm(NamedTuple):
-    """What one fault does to a message; `late_s` to a copy of it each."""
-
-    lost: bool = False
-    corrupted: bool = False
-    twice: bool = False
-    late_s: tuple[float, float] = (0.0, 0.0)
+# What a fault does to a message, as bits.
+_LOST, _SPOILT, _TWICE, _LATE = 1, 2, 4, 8
 
 
-def fate(active: Iterable[Active], parcel: Parcel) -> Fate:
+def fate(active: Sequence[Active], parcel: Parcel) -> Fate:
     """Return what becomes of a message; `Bandwidth` depends on others too, see `Pipe`."""
     link = parcel[:2]
-    suffered = {
-        position: harm
-        for position, each in enumerate(active)
-        if link in each.links and (harm := _harm(each.fault, each.seed, parcel)) is not None
-    }
-    if not suffered:
+    harm, by = 0, []
+    for position, each in enumerate(active):
+        if each.links is ALL_LINKS or link in each.links:
+            suffered = _SUFFERED[type(each.fault)](each, parcel)
+            if suffered:
+                harm |= suffered
+                by.append(position)
+    if not by:
         return UNHURT
-    harms = suffered.values()
-    copies = 2 if any(harm.twice for harm in harms) else 1
-    return Fate(
-        lost=any(harm.lost for harm in harms),
-        delays_s=tuple(sum(harm.late_s[copy] for harm in harms) for copy in range(copies)),
-        corrupted=any(harm.corrupted for harm in harms),
-        by=tuple(suffered),
-    )
+    delays_s: tuple[float, ...] = (0.0,)
+    if harm & (_TWICE | _LATE) and not harm & _LOST:
+        late = [active[position] for position in by]
+        copies = range(2 if harm & _TWICE else 1)
+        delays_s = tuple(sum(_late_s(each, parcel, copy) for each in late) for copy in copies)
+    return Fate(bool(harm & _LOST), delays_s, bool(harm & _SPOILT), tuple(by))
 
 
-def _harm(fault: LinkFault, seed: int, parcel: Parcel) -> _Harm | None:
-    """Return what a fault does to a message on a link that it hits; None for nothing."""
-    match fault:
-        case Loss(share=share) if _drawn(seed, parcel) < share:
-            return _Harm(lost=True)
-        case Partition():
-            return _Harm(lost=True)
-        case Corrupt(share=share) if _drawn(seed, parcel, "corrupt") < share:
-            return _Harm(corrupted=True)
-        case Duplicate(share=share) if _drawn(seed, parcel, "duplicate") < share:
-            return _Harm(twice=True)
-        case Delay() | Reorder():
-            late_s = (_late_s(fault, seed, parcel, 0), _late_s(fault, seed, parcel, 1))
-            return _Harm(late_s=late_s) if any(late_s) else None
-        case _:
-            return None
+def _by_share(harm: int, what: str = "") -> Callable[[Active, Parcel], int]:
+    """Return what a fault does that hits a share of the messages."""
+
+    def suffered(each: Active, parcel: Parcel) -> int:
+        fault = cast("Loss | Corrupt | Duplicate", each.fault)
+        return harm if _drawn(each.seed, parcel, what) < fault.share else 0
+
+    return suffered
+
+
+_SUFFERED: Mapping[type[Fault], Callable[[Active, Parcel], int]] = {
+    Loss: _by_share(_LOST),
+    Partition: lambda *_: _LOST,
+    Corrupt: _by_share(_SPOILT, " corrupt"),
+    Duplicate: _by_share(_TWICE, " duplicate"),
+    Delay: lambda *_: _LATE,
+    Reorder: _by_share(_LATE, " late 0"),
+    Bandwidth: lambda *_: 0,
+}
 
 
 class Pipe:
@@ -137,20 +136,28 @@ def spoilt(body: bytes) -> bytes:
     return body[:2] + b"\xff" + body[3:]
 
 
-def _late_s(fault: Delay | Reorder, seed: int, parcel: Parcel, copy: int) -> float:
-    """Return how much later a copy of a message arrives."""
-    if isinstance(fault, Delay):
-        if not fault.jitter_s:
-            return fault.delay_s
-        jitter = 2.0 * _drawn(seed, parcel, f"delay {copy}") - 1.0
-        return max(fault.delay_s + fault.jitter_s * jitter, 0.0)
-    # One draw says whether, and where it lies within the share also by how much.
-    drawn = _drawn(seed, parcel, f"reorder {copy}")
-    return fault.by_s * drawn / fault.share if drawn < fault.share else 0.0
+def _late_s(each: Active, parcel: Parcel, copy: int) -> float:
+    """Return how much later a copy of a message arrives because of a fault."""
+    match each.fault:
+        case Delay(delay_s=delay_s, jitter_s=jitter_s):
+            if not jitter_s:
+                return delay_s
+            return max(
+                delay_s + jitter_s * (2.0 * _drawn(each.seed, parcel, _LATER[copy]) - 1.0), 0.0
+            )
+        case Reorder(share=share, by_s=by_s):
+            # One draw says whether, and where it lies within the share also by how much.
+            drawn = _drawn(each.seed, parcel, _LATER[copy])
+            return by_s * drawn / share if drawn < share else 0.0
+        case _:
+            return 0.0
 
 
 def _drawn(seed: int, parcel: Parcel, what: str = "") -> float:
     """Return a number from 0 to below 1 by chance; what is asked apart is drawn apart."""
     src, dst, incarnation, number = parcel
-    said = f"{seed} {src} {dst} {incarnation} {number}{what and f' {what}'}".encode()
+    said = f"{seed} {src} {dst} {incarnation} {number}{what}".encode()
     return int.from_bytes(blake2b(said, digest_size=8).digest()) / _WHOLE
+
+
+_LATER = (" late 0", " late 1")

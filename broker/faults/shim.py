@@ -51,15 +51,18 @@ class Shim:
         decided = fate(active, parcel)
         for position in decided.by:
             self.hits[names[position]] += 1
-        for name, each in zip(names, active, strict=True):
-            if isinstance(each.fault, Bandwidth) and not decided.lost:
-                pipe = self._pipes.setdefault((name, link), Pipe())
-                decided = self._squeezed(name, pipe.wait_s(each.fault, now_s, size_bytes), decided)
-        return decided
+        return decided if decided.lost else self._through_pipes(decided, parcel, now_s, size_bytes)
 
-    def _squeezed(self, name: str, wait_s: float | None, decided: Fate) -> Fate:
-        """Return the fate of a message that has so long to wait for others."""
-        self.hits[name] += 1
-        if wait_s is None:
-            return decided._replace(lost=True)
-        return decided._replace(delays_s=tuple(each + wait_s for each in decided.delays_s))
+    def _through_pipes(self, decided: Fate, parcel: Parcel, now_s: float, size_bytes: int) -> Fate:
+        """Return the fate of a message that has to wait for others before it."""
+        link = parcel[:2]
+        names, active = self._on_link[link]
+        for name, each in zip(names, active, strict=True):
+            if isinstance(each.fault, Bandwidth):
+                pipe = self._pipes.setdefault((name, link), Pipe())
+                wait_s = pipe.wait_s(each.fault, now_s, size_bytes)
+                self.hits[name] += 1
+                if wait_s is None:
+                    return decided._replace(lost=True)
+                decided = decided._replace(delays_s=tuple(d + wait_s for d in decided.delays_s))
+        return decided

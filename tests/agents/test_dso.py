@@ -11,7 +11,8 @@ from peercell.agents.grid_parts import BrokenLimit, LimitKind, Reading, Stamp
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, PeerUp, Received, Send, Started
 from peercell.agents.trading.calendar import MarketCalendar
-from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.faults.network import LinkFaults
+from peercell.broker.simulation import Simulation
 
 CALENDAR = MarketCalendar(
     origin_s=100.0, at_first=datetime(2016, 5, 28, 12, 0), intervals=4, interval_s=10.0
@@ -23,45 +24,45 @@ def dso() -> Dso:
     return Dso(DsoSettings(name="dso", grid="grid", calendar=CALENDAR, retry_s=0.2))
 
 
-def run(faults: LinkFaults, seed: int = 0) -> tuple[FakeGrid, Loop]:
-    grid, loop = FakeGrid({}, ("dso",)), Loop(faults, seed)
-    loop.start("grid", grid)
-    loop.start("dso", dso())
-    return grid, loop
+def run(faults: LinkFaults, seed: int = 0) -> tuple[FakeGrid, Simulation]:
+    grid, simulation = FakeGrid({}, ("dso",)), Simulation(faults, seed)
+    simulation.start("grid", grid)
+    simulation.start("dso", dso())
+    return grid, simulation
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_cell_moves_through_time_whatever_is_lost(seed: int) -> None:
     faults = LinkFaults(drop=0.4, duplicate=0.2, delay_s_min=0.01, delay_s_max=0.4)
-    grid, loop = run(faults, seed)
-    loop.run(150.0)
+    grid, simulation = run(faults, seed)
+    simulation.run(150.0)
     times = sorted({order.at for _, order in grid.orders})
     assert times == [CALENDAR.at(0) + timedelta(minutes=15 * k) for k in range(4)]
     assert grid.at == CALENDAR.at(3)
-    observed = [fact.interval for _, _, fact in loop.facts if isinstance(fact, CellObserved)]
+    observed = [fact.interval for _, _, fact in simulation.facts if isinstance(fact, CellObserved)]
     assert observed == [0, 1, 2, 3]
 
 
 def test_a_restarted_dso_orders_the_interval_that_is_delivered() -> None:
-    grid, loop = run(LinkFaults(delay_s_min=0.01, delay_s_max=0.01))
-    loop.crash("dso", 112.0)
-    loop.start("dso", dso(), 125.0)
-    loop.run(126.0)
+    grid, simulation = run(LinkFaults(delay_s_min=0.01, delay_s_max=0.01))
+    simulation.crash("dso", 112.0)
+    simulation.start("dso", dso(), 125.0)
+    simulation.run(126.0)
     assert grid.at == CALENDAR.at(2)
     assert grid.refusals == []
 
 
 def test_broken_limits_are_told_once_when_they_change() -> None:
-    grid, loop = run(LinkFaults(delay_s_min=0.01, delay_s_max=0.01))
+    grid, simulation = run(LinkFaults(delay_s_min=0.01, delay_s_max=0.01))
     grid.limit_kw = 10.0
     for at_s, p_kw in ((103.0, 20.0), (104.0, 30.0), (112.0, 5.0)):
-        loop.call(at_s, partial(grid.powers.update, pv=(p_kw, 0.0)))
-    loop.run(125.0)
-    changes = [fact for _, _, fact in loop.facts if isinstance(fact, LimitsChanged)]
+        simulation.call(at_s, partial(grid.powers.update, pv=(p_kw, 0.0)))
+    simulation.run(125.0)
+    changes = [fact for _, _, fact in simulation.facts if isinstance(fact, LimitsChanged)]
     assert [bool(change.broken) for change in changes] == [True, False]
-    loop.command("dso", 7, DsoStatusQuery(), 125.0)
-    loop.run(125.0)
-    status = loop.replies[7]
+    simulation.command("dso", 7, DsoStatusQuery(), 125.0)
+    simulation.run(125.0)
+    status = simulation.replies[7]
     assert isinstance(status, DsoStatus)
     assert (status.interval, status.ordered, status.changes) == (2, CALENDAR.at(2), 2)
 

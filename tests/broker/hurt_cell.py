@@ -15,9 +15,10 @@ from peercell.broker.cell_plan import plan_cell
 from peercell.broker.config import load_grid, read_config
 from peercell.broker.crew import Context, PeerSpec
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.journal import FORMAT, Start
-from peercell.broker.loop import LinkFaults, Loop
 from peercell.broker.roles import CELL_MESSAGES, peer_spec
+from peercell.broker.simulation import Simulation
 
 CONFIG = Path(__file__).parents[2] / "configs" / "rural1.toml"
 BAD = LinkFaults(drop=0.2, duplicate=0.1, delay_s_min=0.001, delay_s_max=0.05)
@@ -62,15 +63,15 @@ def digests(seed: int) -> dict[str, str]:
     clock = config.cell.clock
     plan = plan_cell(config, load_grid(config), origin_s=clock.interval_s / clock.speed)
     specs = [peer_spec(each.id, each.role, each.settings, seed) for each in plan.peers]
-    loop = Loop(BAD, seed)
+    simulation = Simulation(BAD, seed)
     lives = {}
     for place, spec in enumerate([directory_spec(), *specs]):
         lives[spec.peer, 1] = _peer(spec, 1)
-        loop.start(spec.peer, lives[spec.peer, 1], at_s=APART_S * ((7 * place + seed) % 5))
+        simulation.start(spec.peer, lives[spec.peer, 1], at_s=APART_S * ((7 * place + seed) % 5))
         if spec.role in {"trader", "aggregator"} and (place + seed) % 2:
             lives[spec.peer, 2] = _peer(spec, 2)
-            loop.start(spec.peer, lives[spec.peer, 2], plan.calendar.due_s(1) + RESTART_S)
-    loop.run(plan.calendar.start_s(1))
+            simulation.start(spec.peer, lives[spec.peer, 2], plan.calendar.due_s(1) + RESTART_S)
+    simulation.run(plan.calendar.start_s(1))
     return {f"{peer} {life}": it.digest.hexdigest() for (peer, life), it in lives.items()}
 
 

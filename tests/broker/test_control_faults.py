@@ -10,7 +10,7 @@ from peercell.agents.control.voltage_messages import LimitPrice
 from peercell.agents.grid_messages import GridRefusal
 from peercell.broker.control_cases import load_control_case
 from peercell.broker.control_run import ControlRun, ControlSettings
-from peercell.broker.loop import LinkFaults
+from peercell.broker.faults.network import LinkFaults
 
 CASE = load_control_case(Path(__file__).parents[1] / "reference" / "control" / "rural1-ov.json")
 TICKS = 40
@@ -53,7 +53,7 @@ def test_two_agents_with_a_complete_view_find_the_same_bits(asked: ControlSettin
         for version, prices in versions(run).items():
             known.setdefault(version, set()).update(prices)
     assert all(len(prices) == 1 for prices in known.values())
-    assert not run.loop.facts_of(GridRefusal)
+    assert not run.simulation.facts_of(GridRefusal)
     for reading in run.log.readings:
         for asset, device in zip(reading.assets, CASE.devices, strict=True):
             can = device.can

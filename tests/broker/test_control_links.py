@@ -9,7 +9,7 @@ from peercell.agents.control.voltage_paper import VoltagePaper
 from peercell.agents.protocol import PeerDown, PeerUp
 from peercell.broker.control_cases import load_control_case
 from peercell.broker.control_run import Agent, Algorithm, ControlRun, ControlSettings
-from peercell.broker.loop import LinkFaults
+from peercell.broker.faults.network import LinkFaults
 
 CASES = Path(__file__).parents[1] / "reference" / "control"
 ALGORITHMS = [Algorithm.DUAL, Algorithm.GRADIENT, Algorithm.PAPER]
@@ -35,13 +35,13 @@ def live_without(run: ControlRun, share: float) -> dict[str, Agent]:
     names = sorted(run.agents)
     dead = set(names[:: round(1.0 / share)])
     for name in dead:
-        run.loop.crash(name, run.loop.now_s)
-    run.loop.run(run.loop.now_s + 1.0)  # what they said last has arrived
+        run.simulation.crash(name, run.simulation.now_s)
+    run.simulation.run(run.simulation.now_s + 1.0)  # what they said last has arrived
     live = {name: agent for name, agent in run.agents.items() if name not in dead}
     for name, agent in live.items():
         while lost := dead.intersection(agent.circle.links):
-            run.loop.give(name, PeerDown(min(lost), 1), run.loop.now_s)
-            run.loop.run(run.loop.now_s)
+            run.simulation.give(name, PeerDown(min(lost), 1), run.simulation.now_s)
+            run.simulation.run(run.simulation.now_s)
     return live
 
 
@@ -58,7 +58,7 @@ def test_after_a_crash_everybody_has_links_and_news_spreads(
     first = min(live)
     told = live[first].circle.settings.announcement(10**9)
     live[first].circle.map.put(told)
-    run.loop.run(run.loop.now_s + SPREAD_TICKS)
+    run.simulation.run(run.simulation.now_s + SPREAD_TICKS)
     assert all(agent.circle.map.get(PathEntry, first) == told for agent in live.values())
 
 
@@ -77,7 +77,7 @@ def test_who_returns_gets_its_links_back(algorithm: Algorithm) -> None:
 def test_shares_go_along_the_links_that_are_left() -> None:
     run = met("semiurb4-ov", Algorithm.PAPER)
     live = live_without(run, 0.2)
-    run.loop.run(run.loop.now_s + SPREAD_TICKS)
+    run.simulation.run(run.simulation.now_s + SPREAD_TICKS)
     for agent in live.values():
         assert isinstance(agent, VoltagePaper)
         assert set(agent._sums.links) == set(agent.circle.links)

@@ -16,7 +16,7 @@ from peercell.broker import control_cell
 from peercell.broker.control_cases import cell_of, load_control_case, read_case
 from peercell.broker.control_log import CRASH_TICK, ControlResult, optimum_of
 from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
-from peercell.broker.loop import LinkFaults
+from peercell.broker.faults.network import LinkFaults
 from peercell.grid.control_case import ControlCase, control_case
 from peercell.grid.model import Cell
 from peercell.grid.paths import path_lists
@@ -40,7 +40,7 @@ def test_limits_hold_soon_and_at_the_least_cost(name: str) -> None:
     assert found.ticks <= (TICKS_OVER if name in OVER else TICKS_UNDER)
     assert found.bytes_per_agent_s <= 3000.0
     assert found.objective <= 1.01 * optimum_of(run.case)
-    assert not run.loop.facts_of(GridRefusal)
+    assert not run.simulation.facts_of(GridRefusal)
 
 
 @pytest.mark.parametrize("name", ["rural1-ov", "semiurb4-ov", "cigre-lv-ov", "case33-ov"])
@@ -214,7 +214,7 @@ def test_a_cell_that_was_divided_grows_together_again() -> None:
     case = load_control_case(CASES / "semiurb4-ov.json")
     run = ControlRun(case, ControlSettings(faults=LOSSY))
     side = set(sorted(run.agents)[:20])
-    run.loop.partition(side, 60.0, 260.0)
+    run.simulation.partition(side, 60.0, 260.0)
     assert run.run().in_limits
     while len(run.log.readings) < 400:
         run.tick()
@@ -227,7 +227,7 @@ def test_a_cell_that_was_divided_grows_together_again() -> None:
 def test_where_views_are_never_complete_each_moves_its_own_multipliers() -> None:
     settings = ControlSettings(faults=LinkFaults(drop=0.8), ticks_max=500)
     run, found = control("rural1-ov", settings)
-    assert run.loop.facts_of(EpochsStalled)
+    assert run.simulation.facts_of(EpochsStalled)
     assert found.in_limits
     assert found.objective <= 1.05 * optimum_of(run.case)
 

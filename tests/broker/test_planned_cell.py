@@ -24,7 +24,8 @@ from peercell.agents.trading.prosumer import Prosumer
 from peercell.broker.cell_plan import GridPeerSettings, PeerPlan, plan_cell
 from peercell.broker.cells import load_cell
 from peercell.broker.config import load_grid, read_config
-from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.faults.network import LinkFaults
+from peercell.broker.simulation import Simulation
 from peercell.grid.service import GridService
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
@@ -67,18 +68,18 @@ def test_a_planned_cell_trades_and_delivers_what_it_traded(path: Path) -> None:
     config = read_config(path)
     clock = config.cell.clock
     plan = plan_cell(config, load_grid(config), origin_s=clock.interval_s / clock.speed)
-    loop = Loop(LOCAL)
+    simulation = Simulation(LOCAL)
     for peer in plan.peers:
-        loop.start(peer.id, AmongNeighbours(peer))
-    loop.run(plan.calendar.start_s(2) - 0.001)
-    settled = [fact for _, _, fact in loop.facts_of(Settlement)]
+        simulation.start(peer.id, AmongNeighbours(peer))
+    simulation.run(plan.calendar.start_s(2) - 0.001)
+    settled = [fact for _, _, fact in simulation.facts_of(Settlement)]
     assert {fact.interval for fact in settled} == {0, 1, 2}
     assert all(fact.plan.certified for fact in settled)
     for kind in (Fallback, Unsettled, GridRefusal):
-        assert loop.facts_of(kind) == []
-    delivered = [fact for _, _, fact in loop.facts_of(Delivery)]
+        assert simulation.facts_of(kind) == []
+    delivered = [fact for _, _, fact in simulation.facts_of(Delivery)]
     assert len(delivered) == 2 * sum(peer.role == "prosumer" for peer in plan.peers)
     assert all(fact.scheduled for fact in delivered)
     deviations = [fact.deviation_kwh for fact in delivered]
     assert deviations == pytest.approx([0.0] * len(deviations), abs=1e-9)
-    assert len(loop.facts_of(CellObserved)) == 2
+    assert len(simulation.facts_of(CellObserved)) == 2

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from peercell.agents.trading.settings import Method
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.instance import read_instance
-from peercell.broker.loop import LinkFaults
 from peercell.broker.trade import SolveSettings, TradeResult, solve_instance
 
 FIELDS = [

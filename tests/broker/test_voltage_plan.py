@@ -26,9 +26,10 @@ from peercell.agents.trading.contract_messages import Delivery
 from peercell.broker.cell_plan import CellPlan, plan_cell
 from peercell.broker.cells import load_cell, save_cell
 from peercell.broker.config import load_grid, read_config
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.live_plan import peer_specs
-from peercell.broker.loop import LinkFaults, Loop
 from peercell.broker.roles import build
+from peercell.broker.simulation import Simulation
 from peercell.broker.toml_file import ConfigError
 from peercell.broker.voltage_plan import voltage_plan
 from peercell.grid.model import Asset, AssetKind
@@ -63,7 +64,7 @@ class Noon:
 
     def __init__(self, plan: CellPlan, roles: tuple[str, ...] = ()) -> None:
         self.plan = plan
-        self.loop = Loop(LOCAL, plan.seed)
+        self.simulation = Simulation(LOCAL, plan.seed)
         for peer in plan.peers:
             if not roles or peer.role in roles:
                 self.start(peer.id, 0.0)
@@ -72,11 +73,11 @@ class Noon:
         """Start a peer, or start it again."""
         (spec,) = (spec for spec in peer_specs(self.plan) if spec.peer == peer)
         role = build(spec.peer, spec.settings, np.random.default_rng(spec.seed))
-        self.loop.start(peer, role, at_s)
+        self.simulation.start(peer, role, at_s)
 
     def readings(self, from_s: float, to_s: float) -> list[Reading]:
         """Return the states of the grid between two times."""
-        facts = self.loop.facts_of(GridRevision)
+        facts = self.simulation.facts_of(GridRevision)
         return [fact.reading for at, _, fact in facts if from_s <= at <= to_s]
 
     def loading_max(self, from_s: float, to_s: float) -> float:
@@ -124,36 +125,36 @@ def test_without_control_there_are_no_agents(tmp_path: Path) -> None:
 
 def test_agents_relieve_the_transformer_while_the_market_runs(tmp_path: Path) -> None:
     noon = Noon(planned(tmp_path, "dual"))
-    noon.loop.run(10.9)
+    noon.simulation.run(10.9)
     assert noon.loading_max(0.0, 1.0) > 195.0
     assert noon.loading_max(3.5, 5.9) <= 100.5
     assert noon.loading_max(8.0, 10.9) <= 100.5
     assert noon.voltage_max(1.6, 10.9) <= 1.055
-    assert noon.loop.facts_of(GridRefusal) == []
-    delivered = [fact for _, _, fact in noon.loop.facts_of(Delivery) if fact.interval == 0]
+    assert noon.simulation.facts_of(GridRefusal) == []
+    delivered = [fact for _, _, fact in noon.simulation.facts_of(Delivery) if fact.interval == 0]
     curtailed = sum(fact.deviation_kwh or 0.0 for fact in delivered)
     assert curtailed < -10.0
 
 
 def test_without_them_it_is_overloaded(tmp_path: Path) -> None:
     noon = Noon(planned(tmp_path, "none"))
-    noon.loop.run(10.9)
+    noon.simulation.run(10.9)
     assert noon.loading_max(0.0, 10.9) > 190.0
 
 
 def test_agents_that_are_killed_come_back_and_the_limits_hold(tmp_path: Path) -> None:
     noon = Noon(planned(tmp_path, "dual"))
     for peer in ("volt.5", "volt.11"):
-        noon.loop.crash(peer, 7.0)
+        noon.simulation.crash(peer, 7.0)
         noon.start(peer, 9.0)
-    noon.loop.run(15.9)
+    noon.simulation.run(15.9)
     # At 11 s a new quarter of an hour begins, and with it another plan.
     for from_s, to_s in ((6.9, 10.9), (13.6, 15.9)):
         assert noon.loading_max(from_s, to_s) <= 101.0
         assert noon.voltage_max(from_s, to_s) <= 1.055
-    agents = {p: noon.loop.role(p) for p in ("volt.5", "volt.11", "volt.1")}
+    agents = {p: noon.simulation.role(p) for p in ("volt.5", "volt.11", "volt.1")}
     assert all(isinstance(agent, VoltageDual) and agent.prices for agent in agents.values())
-    assert noon.loop.facts_of(EpochsStalled) == []
+    assert noon.simulation.facts_of(EpochsStalled) == []
 
 
 def test_a_grid_service_that_comes_back_is_told_again(tmp_path: Path) -> None:
@@ -161,15 +162,15 @@ def test_a_grid_service_that_comes_back_is_told_again(tmp_path: Path) -> None:
     noon.start("grid", 7.0)
     for peer in noon.plan.peers:
         if "grid" in peer.neighbours:
-            noon.loop.give(peer.id, PeerUp("grid", 2), 7.01)
-    noon.loop.run(10.9)
+            noon.simulation.give(peer.id, PeerUp("grid", 2), 7.01)
+    noon.simulation.run(10.9)
     assert noon.loading_max(9.0, 10.9) <= 100.5
 
 
 def test_the_gradient_method_is_another_role(tmp_path: Path) -> None:
     noon = Noon(planned(tmp_path, "gradient"))
-    noon.loop.run(0.5)
-    assert isinstance(noon.loop.role("volt.1"), VoltageGradient)
+    noon.simulation.run(0.5)
+    assert isinstance(noon.simulation.role("volt.1"), VoltageGradient)
 
 
 def test_cells_of_three_phases_are_refused(tmp_path: Path) -> None:

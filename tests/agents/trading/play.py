@@ -1,4 +1,4 @@
-"""A market played out round by round: the roles on a loop, and what an all-seeing eye sees."""
+"""A market played out round by round in simulation, and what an all-seeing eye sees."""
 
 from dataclasses import dataclass, field
 
@@ -11,8 +11,9 @@ from peercell.agents.trading.links import Link, links_by_peer
 from peercell.agents.trading.messages import Confirmation, TraderSettled
 from peercell.agents.trading.settings import TraderSettings
 from peercell.agents.trading.trader import MicrogridTrader, Phase
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.instance import Market
-from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.simulation import Simulation
 from peercell.broker.trade import SolveSettings, trader_settings
 
 ENDLESS = "somebody who never votes"
@@ -20,7 +21,7 @@ ENDLESS = "somebody who never votes"
 
 @dataclass
 class Play:
-    """Traders of a market on a loop; one round is one second.
+    """Traders of a market on a simulation; one round is one second.
 
     An endless play has a member in its roster that never votes, so that trading goes on.
     """
@@ -30,7 +31,7 @@ class Play:
     endless: bool = False
 
     def __post_init__(self) -> None:
-        self.loop = Loop(self.settings.faults, self.settings.seed)
+        self.simulation = Simulation(self.settings.faults, self.settings.seed)
         voll = self.market.voll_eur_per_kwh
         self.supplies = {name: (Supply(o, voll),) for name, o in self.market.offers.items()}
         links: dict[str, list[Link]] = {name: [] for name in self.market.offers}
@@ -51,11 +52,11 @@ class Play:
     def start(self, name: str, at_s: float) -> None:
         """Start a trader, again if need be."""
         self.roles[name] = MicrogridTrader(self.settings_of(name))
-        self.loop.start(name, self.roles[name], at_s)
+        self.simulation.start(name, self.roles[name], at_s)
 
     def run(self, rounds: int) -> None:
         """Let some rounds pass."""
-        self.loop.run(self.loop.now_s + rounds)
+        self.simulation.run(self.simulation.now_s + rounds)
 
     def settle(self, rounds_max: int = 2000) -> dict[str, TraderSettled]:
         """Run until all have settled and return what they said; it is an error if they do not."""
@@ -64,7 +65,7 @@ class Play:
                 break
             self.run(1)
         assert all(role.phase is Phase.SETTLED for role in self.roles.values())
-        said = self.loop.facts_of(TraderSettled)
+        said = self.simulation.facts_of(TraderSettled)
         return {name: fact for _, name, fact in said if name in self.roles}
 
     @property

@@ -21,7 +21,7 @@ GAP = 1e-6
 
 
 def quotes_per_trader(play: Play) -> float:
-    return play.loop.sent_by_kind["CurveQuote"] / len(play.roles)
+    return play.simulation.sent_by_kind["CurveQuote"] / len(play.roles)
 
 
 @pytest.mark.parametrize("seed", range(3))

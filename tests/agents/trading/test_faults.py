@@ -5,7 +5,7 @@ from tests.agents.trading.markets import market_of, reference, with_offer
 from tests.agents.trading.play import BAD, LOSSY, SLOW, Play
 
 from peercell.agents.trading.blocks import Offer
-from peercell.broker.loop import LinkFaults
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.trade import SolveSettings, dual_bound, trade_out
 
 TOLERANCE = 1e-6
@@ -59,8 +59,8 @@ def test_16_who_comes_back_listens_first_and_moves_nobody(name: str, faults: Lin
     play.rounds_to(1e-13)
     before = dict(play.prices)
     gone = next(iter(market.offers))
-    play.loop.crash(gone, play.loop.now_s + 0.2)
-    play.start(gone, play.loop.now_s + 30.2)
+    play.simulation.crash(gone, play.simulation.now_s + 0.2)
+    play.start(gone, play.simulation.now_s + 30.2)
     play.run(31)
     for _ in range(20):
         play.run(1)
@@ -77,9 +77,9 @@ def test_16_two_neighbours_come_back_within_six_rounds(name: str) -> None:
     play.rounds_to(1e-13)
     before = dict(play.prices)
     gone = list(market.offers)[:2]
-    now_s = play.loop.now_s
+    now_s = play.simulation.now_s
     for trader in gone:
-        play.loop.crash(trader, now_s + 0.2)
+        play.simulation.crash(trader, now_s + 0.2)
         play.start(trader, now_s + 10.2)
     play.run(10)
     play.run(1)
@@ -98,7 +98,7 @@ def test_a_partition_heals() -> None:
         for name, offer in market.offers.items()
     }
     play = Play(market_of(shocked, market.links, market.voll_eur_per_kwh), endless=True)
-    play.loop.partition(side, 5.0, 55.0)
+    play.simulation.partition(side, 5.0, 55.0)
     play.run(55)
     assert play.gap > 1e-6
     assert play.rounds_to(1e-6) <= 40
@@ -126,8 +126,8 @@ def test_runs_repeat_bit_for_bit() -> None:
     one, other = Play(market, settings), Play(market, settings)
     one.settle()
     other.settle()
-    assert one.loop.facts == other.loop.facts
-    assert one.loop.counts == other.loop.counts
+    assert one.simulation.facts == other.simulation.facts
+    assert one.simulation.accounts == other.simulation.accounts
 
 
 def test_a_load_that_nobody_can_serve_is_named() -> None:

@@ -33,7 +33,7 @@ from peercell.agents.trading.contract_messages import (
 )
 from peercell.agents.trading.portfolio import Portfolio
 from peercell.agents.trading.retail import retail_cost
-from peercell.broker.loop import LinkFaults
+from peercell.broker.faults.network import LinkFaults
 
 INTERVALS = 4
 LINKS = tuple(link for cell in cells() for link in cell.links)
@@ -212,7 +212,7 @@ def test_equal_seeds_give_equal_runs() -> None:
         village = Village(calendar(2), BAD_LINKS, 3)
         village.start()
         village.run_to_end()
-        runs.append(village.loop.facts)
+        runs.append(village.simulation.facts)
     assert runs[0] == runs[1]
 
 
@@ -323,7 +323,7 @@ def test_an_offer_that_is_late_is_replaced_by_the_last_one() -> None:
 def test_a_prosumer_that_has_never_offered_is_left_out() -> None:
     village = Village(calendar(2))
     village.start()
-    village.loop.crash("mg4-home1", village.market.start_s(-1) - 0.5)
+    village.simulation.crash("mg4-home1", village.market.start_s(-1) - 0.5)
     village.run_to_end()
     assert village.facts(LateOffer) == [
         ("mg4", LateOffer(interval, "mg4-home1", None)) for interval in range(2)
@@ -333,10 +333,10 @@ def test_a_prosumer_that_has_never_offered_is_left_out() -> None:
 
 def status(village: Village, trader: str, at_s: float | None = None) -> MarketStatus:
     """Return a trader's status at a time, by default at the end."""
-    now_s = village.loop.now_s if at_s is None else at_s
-    village.loop.command(trader, 1, MarketStatusQuery(), now_s)
-    village.loop.run(now_s)
-    answer = village.loop.replies[1]
+    now_s = village.simulation.now_s if at_s is None else at_s
+    village.simulation.command(trader, 1, MarketStatusQuery(), now_s)
+    village.simulation.run(now_s)
+    answer = village.simulation.replies[1]
     assert isinstance(answer, MarketStatus)
     return answer
 

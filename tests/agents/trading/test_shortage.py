@@ -12,7 +12,8 @@ from peercell.agents.trading.market import MarketTrader, MarketTraderSettings
 from peercell.agents.trading.portfolio import ProsumerAsset
 from peercell.agents.trading.prosumer import Prosumer, ProsumerSettings
 from peercell.agents.trading.settings import TraderSettings
-from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.faults.network import LinkFaults
+from peercell.broker.simulation import Simulation
 
 CALENDAR = MarketCalendar(
     origin_s=100.0, at_first=datetime(2016, 5, 28, 20, 0), intervals=1, interval_s=10.0
@@ -35,11 +36,11 @@ UNITS = {
 }
 
 
-def island() -> tuple[FakeGrid, Loop]:
+def island() -> tuple[FakeGrid, Simulation]:
     """Return a market of one trader after its only interval."""
     grid = FakeGrid({home: tuple(unit.asset for unit in units) for home, units in UNITS.items()})
-    loop = Loop(LinkFaults(delay_s_min=0.01, delay_s_max=0.01))
-    loop.start("grid", grid, 80.0)
+    simulation = Simulation(LinkFaults(delay_s_min=0.01, delay_s_max=0.01))
+    simulation.start("grid", grid, 80.0)
     trading = TraderSettings(
         name="mg",
         offers=(Offer(0.0),),
@@ -48,19 +49,19 @@ def island() -> tuple[FakeGrid, Loop]:
         round_s=0.1,
     )
     settings = MarketTraderSettings(trading=trading, calendar=CALENDAR, prosumers=tuple(UNITS))
-    loop.start("mg", MarketTrader(settings), 80.0)
+    simulation.start("mg", MarketTrader(settings), 80.0)
     for home, units in UNITS.items():
         told = ProsumerSettings(
             name=home, grid="grid", calendar=CALENDAR, units=units, trader="mg", retry_s=0.2
         )
-        loop.start(home, Prosumer(told), 80.0)
-    loop.run(111.0)
-    return grid, loop
+        simulation.start(home, Prosumer(told), 80.0)
+    simulation.run(111.0)
+    return grid, simulation
 
 
 def test_who_is_short_is_named_and_cut_in_proportion() -> None:
-    grid, loop = island()
-    (settlement,) = [fact for _, _, fact in loop.facts if isinstance(fact, Settlement)]
+    grid, simulation = island()
+    (settlement,) = [fact for _, _, fact in simulation.facts if isinstance(fact, Settlement)]
     # 13 kW of load, 4 kW of the plant, 5 kW left out by the mill: 4 kW are missing of 8 kW firm.
     assert settlement.plan.certified
     assert settlement.plan.price_eur_per_kwh == (VOLL_EUR_PER_KWH,)
@@ -72,5 +73,5 @@ def test_who_is_short_is_named_and_cut_in_proportion() -> None:
         "farm-plant": pytest.approx((4.0, 0.0)),
         "mill-load": pytest.approx((-2.5, -0.5)),
     }
-    delivered = [fact for _, _, fact in loop.facts if isinstance(fact, Delivery)]
+    delivered = [fact for _, _, fact in simulation.facts if isinstance(fact, Delivery)]
     assert sum(fact.planned_kwh for fact in delivered) == pytest.approx(0.0, abs=1e-9)

@@ -30,7 +30,7 @@ from peercell.agents.trading.messages import (
 from peercell.agents.trading.settings import MarketCell, Method, TraderSettings
 from peercell.agents.trading.trader import MicrogridTrader, Phase
 from peercell.broker.instance import Market
-from peercell.broker.loop import Loop
+from peercell.broker.simulation import Simulation
 from peercell.broker.trade import SolveSettings, trade_out
 
 LINK = Link("a", "b", 1.0, 0.5)
@@ -155,10 +155,10 @@ def test_16_what_is_settled_stays_settled(name: str) -> None:
     play = Play(market)
     said = play.settle()
     play.run(50)
-    assert len(play.loop.facts_of(TraderSettled)) == len(said)
-    before = play.loop.counts["sent"]
+    assert len(play.simulation.facts_of(TraderSettled)) == len(said)
+    before = play.simulation.sent
     play.run(50)
-    assert play.loop.counts["sent"] == before
+    assert play.simulation.sent == before
 
 
 def test_a_changed_load_opens_an_epoch_for_everyone() -> None:
@@ -166,9 +166,11 @@ def test_a_changed_load_opens_an_epoch_for_everyone() -> None:
     changed = Offer(12.0, market.offers["c"].blocks)
     play = Play(market)
     play.settle()
-    play.loop.give("c", Commanded(1, OfferChange((changed,))), at_s=play.loop.now_s + 0.3)
+    play.simulation.give(
+        "c", Commanded(1, OfferChange((changed,))), at_s=play.simulation.now_s + 0.3
+    )
     play.run(1)
-    assert play.loop.replies[1] == EpochOpened(1)
+    assert play.simulation.replies[1] == EpochOpened(1)
     said = play.settle()
     fresh = trade_out(with_offer(market, "c", changed), SolveSettings())
     assert {fact.epoch for fact in said.values()} == {1}
@@ -192,12 +194,12 @@ def test_who_goes_down_after_an_epoch_is_not_waited_for_in_the_next() -> None:
     market, _ = reference("line4")
     play = Play(market)
     play.settle()
-    now_s = play.loop.now_s
-    play.loop.crash("d", now_s)
+    now_s = play.simulation.now_s
+    play.simulation.crash("d", now_s)
     del play.roles["d"]
     for name in play.roles:
-        play.loop.give(name, PeerDown("d", 0), now_s + 1.0)
-    play.loop.give("a", Commanded(1, OfferChange((market.offers["a"],))), now_s + 2.0)
+        play.simulation.give(name, PeerDown("d", 0), now_s + 1.0)
+    play.simulation.give("a", Commanded(1, OfferChange((market.offers["a"],))), now_s + 2.0)
     play.run(3)
     said = play.settle()
     assert all(fact.certified and fact.epoch == 1 for fact in said.values())
@@ -224,7 +226,7 @@ def test_a_trade_in_dispute_is_seen_by_both_and_settled_by_neither() -> None:
         {"a": Offer(4.0, (Block(10.0, 2.0),)), "b": Offer(6.0, (Block(30.0, 3.0),))}, (LINK, BACK)
     )
     play = Play(market)
-    play.loop.start("a", Liar(play.roles["a"]))
+    play.simulation.start("a", Liar(play.roles["a"]))
     said = play.settle()
     assert said["b"].disputes == ("a",)
     assert said["a"].disputes == ()  # what b says agrees with what a knows
@@ -240,9 +242,9 @@ def test_a_partner_that_dies_before_confirming_gets_and_pays_nothing() -> None:
         play.run(1)
         if play.roles["b"].phase is Phase.SETTLING:
             break
-    play.loop.crash("a", play.loop.now_s)
+    play.simulation.crash("a", play.simulation.now_s)
     play.run(100)
-    (settled,) = [f for _, name, f in play.loop.facts_of(TraderSettled) if name == "b"]
+    (settled,) = [f for _, name, f in play.simulation.facts_of(TraderSettled) if name == "b"]
     assert settled.unconfirmed in {("a",), ()}
     if settled.unconfirmed:
         assert settled.trades == ()
@@ -252,10 +254,10 @@ def test_a_member_that_is_down_is_not_waited_for() -> None:
     market, _ = reference("line4")
     play = Play(market)
     play.run(2)
-    play.loop.crash("d", play.loop.now_s)
+    play.simulation.crash("d", play.simulation.now_s)
     del play.roles["d"]
     for name in play.roles:
-        play.loop.give(name, PeerDown("d", 0), at_s=3.0)
+        play.simulation.give(name, PeerDown("d", 0), at_s=3.0)
     said = play.settle()
     assert all(fact.certified for fact in said.values())
     assert all(trade.peer != "d" for trade in said["c"].trades)
@@ -273,11 +275,11 @@ def test_a_trader_that_dies_after_the_vote_settles_the_same_plan_again(name: str
     play = Play(market)
     first = play.settle()
     gone = next(iter(market.offers))
-    now_s = play.loop.now_s
-    play.loop.crash(gone, now_s + 1.0)
+    now_s = play.simulation.now_s
+    play.simulation.crash(gone, now_s + 1.0)
     play.start(gone, now_s + 5.0)
     play.run(40)
-    again = [fact for _, who, fact in play.loop.facts_of(TraderSettled) if who == gone]
+    again = [fact for _, who, fact in play.simulation.facts_of(TraderSettled) if who == gone]
     assert len(again) == 2
     assert again[1] == replace(first[gone], round=again[1].round)
 
@@ -288,10 +290,10 @@ def test_nobody_answers_an_answer() -> None:
     play = Play(market, SolveSettings(faults=BAD, seed=3))
     play.settle()
     play.run(100)
-    before = play.loop.counts["sent"]
+    before = play.simulation.sent
     play.run(200)
-    assert play.loop.counts["sent"] == before
-    assert play.loop.in_flight == 0
+    assert play.simulation.sent == before
+    assert play.simulation.in_flight == 0
 
 
 @pytest.mark.parametrize("method", Method)
@@ -319,13 +321,13 @@ def test_18_periods_without_storage_are_markets_apart() -> None:
         one.voll_eur_per_kwh,
     )
     play = Play(one)
-    loop = Loop()
+    simulation = Simulation()
     roles = {}
     for name in one.offers:
         both = (one.offers[name], other.offers[name])
         roles[name] = MicrogridTrader(replace(play.settings_of(name), offers=both))
-        loop.start(name, roles[name])
-    loop.run(200.0)
+        simulation.start(name, roles[name])
+    simulation.run(200.0)
     for t, market in enumerate((one, other)):
         apart = trade_out(market, SolveSettings())
         for name, role in roles.items():

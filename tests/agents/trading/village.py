@@ -20,8 +20,9 @@ from peercell.agents.trading.portfolio import ProsumerAsset
 from peercell.agents.trading.prosumer import Prosumer, ProsumerSettings
 from peercell.agents.trading.retail import RetailTerms
 from peercell.agents.trading.settings import MarketCell, TraderSettings
-from peercell.broker.loop import LinkFaults, Loop
+from peercell.broker.faults.network import LinkFaults
 from peercell.broker.retail_plan import retail_terms
+from peercell.broker.simulation import Simulation
 
 Fact = TypeVar("Fact", bound=Message)
 
@@ -179,7 +180,7 @@ class Village:
             for home in prosumers()
         }
         self.grid = FakeGrid(owners, ("dso",), self.limit_kw)
-        self.loop = Loop(self.faults, self.seed)
+        self.simulation = Simulation(self.faults, self.seed)
         self.schedules: list[tuple[str, Schedule]] = []
 
     def names(self) -> list[str]:
@@ -252,20 +253,20 @@ class Village:
         """Start everybody, by default a second before the first offers are called for."""
         first_s = self.market.start_s(-1) - 1.0 if at_s is None else at_s
         for name in self.names():
-            self.loop.start(name, self.role(name), first_s)
+            self.simulation.start(name, self.role(name), first_s)
 
     def restart(self, name: str, down_s: float, up_s: float) -> None:
         """Let a peer crash at one time and come back with nothing remembered at another."""
-        self.loop.crash(name, down_s)
-        self.loop.start(name, self.role(name), up_s)
+        self.simulation.crash(name, down_s)
+        self.simulation.start(name, self.role(name), up_s)
 
     def run_to_end(self) -> None:
         """Run until the last interval has been delivered."""
-        self.loop.run(self.market.start_s(self.market.intervals) + 1.0)
+        self.simulation.run(self.market.start_s(self.market.intervals) + 1.0)
 
     def facts(self, kind: type[Fact]) -> list[tuple[str, Fact]]:
         """Return who has recorded what of one kind, in the order of time."""
-        return [(name, fact) for _, name, fact in self.loop.facts if isinstance(fact, kind)]
+        return [(name, fact) for _, name, fact in self.simulation.facts if isinstance(fact, kind)]
 
     def settlements(self, interval: int) -> dict[str, Settlement]:
         """Return each trader's settlement of an interval.

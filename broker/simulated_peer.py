@@ -1,0 +1,129 @@
+"""A peer in simulation: a Mesa agent that holds a role, and all that its host would hold for it."""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from mesa import Agent, Model
+
+from peercell.agents.protocol import Record, Role, Send
+from peercell.broker.gate import Gate
+from peercell.broker.wire import Codec, Drop
+
+# What waits for a peer that stands still: what its neighbours' outboxes and its socket would hold.
+INBOX_MAX = 4096
+# s; a slow peer stands still for a part of each.
+BEAT_S = 0.1
+
+Held = tuple[Callable[..., None], tuple[Any, ...]]
+"""Something that happens to a peer: what to call, and with what."""
+
+
+class Failpoint(StrEnum):
+    """Where in the work of a host a peer can be made to end."""
+
+    BEFORE_RECORD = "before-record"
+    AFTER_RECORD = "after-record"
+    BEFORE_SEND = "before-send"
+    AFTER_SEND = "after-send"
+
+
+AROUND = {
+    Record: (Failpoint.BEFORE_RECORD, Failpoint.AFTER_RECORD),
+    Send: (Failpoint.BEFORE_SEND, Failpoint.AFTER_SEND),
+}
+"""The points before and after what a role asks for."""
+
+
+class Peer(Agent):
+    """One peer, running or not.
+
+    Attributes
+    ----------
+    name : id
+    make : makes its role anew; None where nobody can
+    role : what thinks in this life; None while it is down
+    life : number of lives that have ended
+    incarnation : of this life, higher than that of all earlier ones that it remembers
+    gate : what lets messages of this life through
+    told : messages of this life to each other peer
+    timers : that are set, each with the number of its event
+    ahead_s, drift : of its clock: s, and s more each s
+    paused, share : whether it stands still, and which share of its time it gets
+    inbox : what waits while it stands still; None where it never does
+    failpoint : where it ends, and s after which it starts again
+    disk_full : it can save nothing, so it cannot start
+    """
+
+    def __init__(self, model: Model, name: str) -> None:
+        # Not by `Agent.__init__`: it counts in a table of the class that keeps every model alive.
+        self.model = model
+        self.unique_id = 0
+        self.pos = None
+        self.name = name
+        self.key = name.encode()
+        self.make: Callable[[], Role] | None = None
+        self.role: Role | None = None
+        self.life = 0
+        self.incarnation = 0
+        self.gate = Gate(_NOTHING)
+        self.told: dict[str, int] = {}
+        self.timers: dict[str, int] = {}
+        self.ahead_s = 0.0
+        self.drift = 0.0
+        self.paused = False
+        self.share = 1.0
+        self.inbox: deque[Held] | None = None
+        self.failpoint: tuple[Failpoint, float] | None = None
+        self.disk_full = False
+        self._applied_before = 0
+        self._refused_before: Counter[Drop] = Counter()
+
+    def begin(self, role: Role, codec: Codec, now_s: float) -> None:
+        """Begin a life; runs are numbered as by the hosts of processes."""
+        self.role = role
+        self.incarnation = max(int(1000 * self.clock_s(now_s)), self.incarnation + 1)
+        self.gate = Gate(codec)
+
+    def end(self) -> None:
+        """End a life, if it lives: what was said, heard and set in it is gone."""
+        if self.role is None:
+            return
+        self.role = None
+        self.life += 1
+        self._applied_before += self.gate.applied
+        self._refused_before.update(self.gate.refused)
+        self.gate = Gate(_NOTHING)
+        self.told = {}
+        self.timers = {}
+        self.paused, self.share, self.failpoint = False, 1.0, None
+
+    def clock_s(self, now_s: float) -> float:
+        """Return what its clock says at a time."""
+        return now_s + self.ahead_s + self.drift * now_s
+
+    def wakes_s(self, now_s: float) -> float:
+        """Return when it goes on: now while it runs, and never by itself while it is paused."""
+        if self.paused:
+            return float("inf")
+        beat_s = now_s % BEAT_S
+        return now_s if beat_s < self.share * BEAT_S else now_s - beat_s + BEAT_S
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is up."""
+        return self.role is not None
+
+    @property
+    def applied(self) -> int:
+        """Messages that its role heard, in all its lives."""
+        return self._applied_before + self.gate.applied
+
+    @property
+    def refused(self) -> Counter[Drop]:
+        """Messages that its gates turned away, by reason."""
+        return self._refused_before + self.gate.refused
+
+
+_NOTHING = Codec()

@@ -1,0 +1,384 @@
+"""The host in simulation: a Mesa model whose agents are the peers, on a virtual clock.
+
+The same roles as in processes, the same encoding of messages, the same gate in front of each role,
+the same faults. Equal roles, faults and seed give equal runs, bit for bit: `trace_hash` tells.
+Time goes from event to event; Mesa's own step lets a second pass and collects what is asked for.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from typing import Any, TypeVar, assert_never
+
+import msgspec
+from mesa import DataCollector, Model
+from msgspec import Raw
+
+from peercell.agents.errors import PeercellError
+from peercell.agents.messages import Message
+from peercell.agents.protocol import (
+    Action,
+    CancelTimer,
+    Commanded,
+    Event,
+    Received,
+    Record,
+    Reply,
+    Role,
+    Send,
+    SetTimer,
+    Started,
+    TimerFired,
+)
+from peercell.broker.accounts import Accounts
+from peercell.broker.faults.aim import Links, Side
+from peercell.broker.faults.fate import UNHURT, Active, Parcel, spoilt
+from peercell.broker.faults.kinds import Partition
+from peercell.broker.faults.network import LinkFaults
+from peercell.broker.faults.shim import Shim
+from peercell.broker.outbound import LIFETIME_S
+from peercell.broker.simulated_peer import AROUND, INBOX_MAX, Failpoint, Held, Peer
+from peercell.broker.simulated_words import Words
+from peercell.broker.trace import Trace
+from peercell.broker.wire import VERSION, Drop, Envelope, Incoming
+
+M = TypeVar("M", bound=Message)
+# s after which a peer that cannot save tries again to start.
+NO_SPACE_S = 1.0
+
+
+class Simulation(Model):
+    """Runs roles by name until nothing is left to do, a time, or a condition.
+
+    Parameters
+    ----------
+    network : what the network does to messages all the time
+    seed : of its chance
+    near : roles that stand beside all the others, as a meter does: messages from and to them arrive
+        at once and always
+
+    Attributes
+    ----------
+    now_s : s, virtual time
+    sent, duplicated : messages that roles sent, and copies that the network made
+    in_flight : messages under way
+    sent_by_kind, bytes_by_kind : of what was sent
+    facts : what roles recorded: (time, role, fact), oldest first
+    replies : answers to commands, by their id
+    shim : faults of links that are on
+    """
+
+    def __init__(
+        self,
+        network: LinkFaults | None = None,
+        seed: int = 0,
+        near: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(rng=seed)
+        network = network or LinkFaults()
+        self.now_s = 0.0
+        self.sent = self.duplicated = self.in_flight = 0
+        self.sent_by_kind: Counter[str] = Counter()
+        self.bytes_by_kind: Counter[str] = Counter()
+        self.facts: list[tuple[float, str, Message]] = []
+        self.replies: dict[int, Message] = {}
+        self.shim = Shim()
+        for number, active in enumerate(network.active(seed)):
+            self.shim.begin(f"network {number}", active)
+        self.datacollector = DataCollector(
+            {"now_s": "now_s", "sent": "sent", "applied": "applied", "in_flight": "in_flight"}
+        )
+        self._steady_s = network.steady_s
+        self._near = near
+        self._lost: Counter[Drop] = Counter()
+        self._peers: dict[str, Peer] = {}
+        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._order = 0
+        self._words = Words()
+        self._trace = Trace()
+
+    def step(self) -> None:
+        """Let a second pass, and collect: Mesa's way to go on."""
+        until_s = self.now_s + 1.0
+        self.run(until_s)
+        self.now_s = until_s
+        self.datacollector.collect(self)
+
+    def start(self, name: str, role: Role, at_s: float = 0.0) -> None:
+        """Run a role from a time on, in place of an earlier one of that name."""
+        self.at(at_s, self._begin, self.peer(name), lambda: role)
+
+    def enlist(self, name: str, make: Callable[[], Role], at_s: float = 0.0) -> None:
+        """Run what `make` makes from a time on, and again whenever the peer is restarted."""
+        peer = self.peer(name)
+        peer.make = make
+        self.at(at_s, self._begin, peer, make)
+
+    def restart(self, name: str, at_s: float) -> None:
+        """Let a peer that was enlisted begin a new life at a time.
+
+        Raises
+        ------
+        PeercellError : it was not.
+        """
+        peer = self.peer(name)
+        if peer.make is None:
+            raise PeercellError(f"{name} cannot be restarted", "nobody knows how it is made")
+        self.at(at_s, self._begin, peer, peer.make)
+
+    def crash(self, name: str, at_s: float) -> None:
+        """End a role at a time: its timers and all messages under way to it are lost."""
+        self.at(at_s, self._end, self.peer(name))
+
+    def fail(self, name: str, point: Failpoint, at_s: float, restart_after_s: float) -> None:
+        """End a peer when it comes to a point of its work after a time, and start it again."""
+
+        def arm(peer: Peer) -> None:
+            if peer.runs and peer.make is not None:
+                peer.failpoint = (point, restart_after_s)
+
+        self.at(at_s, arm, self.peer(name))
+
+    def partition(self, side: set[str], from_s: float, to_s: float) -> None:
+        """Cut all links between a set of roles and the others for some time."""
+        here = frozenset(side)
+        links = Links(Side(here), Side(here, others=True))
+        name = f"partition {self._order}"
+        self.at(from_s, self.shim.begin, name, Active(Partition(on="all"), 0, links))
+        self.at(to_s, self.shim.end, name)
+
+    def pace(self, name: str, share: float = 1.0, *, paused: bool = False) -> None:
+        """Let a peer have a share of its time from now on, or none."""
+        peer = self.peer(name)
+        peer.share, peer.paused = share, paused
+        if peer.inbox is None:
+            peer.inbox = deque()
+        self._wake(peer)
+
+    def command(self, name: str, request_id: int, request: Message, at_s: float) -> None:
+        """Command a role at a time; its answer is found in `replies`."""
+        self.give(name, Commanded(request_id, request), at_s)
+
+    def give(self, name: str, event: Event, at_s: float) -> None:
+        """Give a role an event at a time, as its host would."""
+        self.at(at_s, self._meet, self.peer(name), event)
+
+    def call(self, at_s: float, action: Callable[[], None]) -> None:
+        """Do something at a time; things of one time are done in the order of the calls."""
+        self.at(at_s, action)
+
+    def at(self, at_s: float, action: Callable[..., None], *given: Any) -> None:
+        """Do something with something at a time, as `call` does."""
+        self._order += 1
+        heappush(self._queue, (at_s, self._order, action, given))
+
+    def run(self, until_s: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Run up to a time, or until a condition holds after an event; return whether it does."""
+        queue = self._queue
+        while queue and queue[0][0] <= until_s:
+            self.now_s, _, action, given = heappop(queue)
+            action(*given)
+            if done():
+                return True
+        return done()
+
+    def peer(self, name: str) -> Peer:
+        """Return a peer, also one that has not been started yet."""
+        peer = self._peers.get(name)
+        if peer is None:
+            peer = self._peers[name] = Peer(self, name)
+        return peer
+
+    def role(self, name: str) -> Role:
+        """Return the role that runs by a name; KeyError when none does."""
+        peer = self._peers[name]
+        if peer.role is None:
+            raise KeyError(name)
+        return peer.role
+
+    def facts_of(self, kind: type[M]) -> list[tuple[float, str, M]]:
+        """Return what the roles recorded of one kind: (time, role, fact), oldest first."""
+        return [(at, name, fact) for at, name, fact in self.facts if isinstance(fact, kind)]
+
+    @property
+    def applied(self) -> int:
+        """Messages that roles have heard."""
+        return sum(peer.applied for peer in self._peers.values())
+
+    @property
+    def dropped(self) -> Counter[Drop]:
+        """Messages that are gone, by reason."""
+        return sum((peer.refused for peer in self._peers.values()), Counter(self._lost))
+
+    @property
+    def accounts(self) -> Accounts:
+        """What became of all messages up to now."""
+        return Accounts(
+            sent=self.sent,
+            duplicated=self.duplicated,
+            applied=self.applied,
+            dropped={str(reason): count for reason, count in sorted(self.dropped.items())},
+            in_flight=self.in_flight,
+        )
+
+    @property
+    def trace_hash(self) -> str:
+        """Digest of all that happened: when, to whom, what it was told and what it did."""
+        return self._trace.hexdigest()
+
+    # Lives.
+
+    def _begin(self, peer: Peer, make: Callable[[], Role]) -> None:
+        if peer.disk_full:
+            self.at(self.now_s + NO_SPACE_S, self._begin, peer, make)
+            return
+        self._end(peer)
+        if not peer.unique_id:
+            peer.unique_id = len(self.agents) + 1
+            self.register_agent(peer)
+        peer.begin(make(), self._words, self.now_s)
+        self._meet(peer, Started())
+
+    def _end(self, peer: Peer) -> None:
+        peer.end()
+        # What waited comes to a peer that is not there any more, and is counted.
+        held, peer.inbox = peer.inbox or (), None
+        for action, given in held:
+            action(*given)
+
+    # Events.
+
+    def _meet(self, peer: Peer, event: Event) -> None:
+        """Give a peer an event that is no message and no timer."""
+        if peer.inbox is not None and self._holds(peer, (self._meet, (peer, event))):
+            return
+        self._happen(peer, event, _encode(event))
+
+    def _fire(self, peer: Peer, timer: str, token: int) -> None:
+        if peer.timers.get(timer) != token:
+            return
+        if peer.inbox is not None and self._holds(peer, (self._fire, (peer, timer, token))):
+            return
+        del peer.timers[timer]
+        self._happen(peer, TimerFired(timer), timer.encode())
+
+    def _arrive(self, peer: Peer, life: int, envelope: Incoming) -> None:
+        if peer.role is None or peer.life != life:
+            self.in_flight -= 1
+            self._lost[Drop.DOWN] += 1
+            return
+        if peer.inbox is not None and self._holds(peer, (self._arrive, (peer, life, envelope))):
+            return
+        self.in_flight -= 1
+        message = peer.gate.admit(envelope, peer.clock_s(self.now_s))
+        if message is not None:
+            src = envelope.src
+            heard = f"{src} {envelope.incarnation} {envelope.seq}".encode()
+            self._happen(peer, Received(src, message), heard)
+
+    def _holds(self, peer: Peer, held: Held) -> bool:
+        """Let something wait while a peer stands still; return whether it does."""
+        inbox = peer.inbox
+        wakes_s = peer.wakes_s(self.now_s)
+        if inbox is None or (not inbox and wakes_s <= self.now_s):
+            return False
+        if len(inbox) >= INBOX_MAX and held[0] == self._arrive:
+            self.in_flight -= 1
+            self._lost[Drop.OUTBOX_FULL] += 1
+            return True
+        if not inbox and not peer.paused:
+            self.at(wakes_s, self._wake, peer)
+        inbox.append(held)
+        return True
+
+    def _wake(self, peer: Peer) -> None:
+        """Let all happen that has waited for a peer, if it goes on by now."""
+        if peer.wakes_s(self.now_s) > self.now_s or peer.inbox is None:
+            return
+        held, peer.inbox = peer.inbox, None
+        for action, given in held:
+            action(*given)
+        if peer.share < 1.0 and peer.inbox is None:
+            peer.inbox = deque()
+
+    def _happen(self, peer: Peer, event: Event, what: bytes) -> None:
+        role = peer.role
+        if role is None:
+            return
+        self._trace.event(self.now_s, peer.key, what)
+        actions = role.step(event, peer.clock_s(self.now_s))
+        if peer.failpoint is not None:
+            self._act_or_fail(peer, actions)
+            return
+        for action in actions:
+            self._act(peer, action)
+
+    # Actions.
+
+    def _act_or_fail(self, peer: Peer, actions: Sequence[Action]) -> None:
+        """Do what a role asks for up to the point where it is to end."""
+        if peer.failpoint is None or peer.make is None:
+            return
+        point, restart_after_s = peer.failpoint
+        for action in actions:
+            before, after = AROUND.get(type(action), (None, None))
+            if before is not point:
+                self._act(peer, action)
+            if point in {before, after}:
+                self._end(peer)
+                self.at(self.now_s + restart_after_s, self._begin, peer, peer.make)
+                return
+
+    def _act(self, peer: Peer, action: Action) -> None:
+        # First of all, and not as a case: these come by the dozen, and to match costs thrice.
+        if isinstance(action, Send):
+            self._send(peer, action.to, action.message)
+            return
+        self._trace.note(_encode(action))
+        match action:
+            case SetTimer(name=timer, after_s=after_s):
+                self.at(self.now_s + after_s, self._fire, peer, timer, self._order + 1)
+                peer.timers[timer] = self._order
+            case CancelTimer(name=timer):
+                peer.timers.pop(timer, None)
+            case Record(fact=fact):
+                self.facts.append((self.now_s, peer.name, fact))
+            case Reply(request_id=request_id, answer=answer):
+                self.replies[request_id] = answer
+            case _:
+                assert_never(action)
+
+    def _send(self, peer: Peer, to: str, message: Message) -> None:
+        kind, body, raw = self._words.say(message)
+        number = peer.told.get(to, 0)
+        peer.told[to] = number + 1
+        self.sent += 1
+        self.sent_by_kind[kind] += 1
+        self.bytes_by_kind[kind] += len(body)
+        note = self._trace.note
+        note(to.encode())
+        note(body)
+        receiver = self.peer(to)
+        fate, steady_s = UNHURT, self._steady_s
+        if self._near and (peer.name in self._near or to in self._near):
+            steady_s = 0.0
+        elif self.shim:
+            parcel = Parcel(peer.name, to, peer.incarnation, number)
+            fate = self.shim.fate(parcel, self.now_s, len(body))
+            if fate.lost:
+                self._lost[Drop.FAULT] += 1
+                return
+            if fate.corrupted:
+                raw = Raw(spoilt(body))
+        expires_s = peer.clock_s(self.now_s) + LIFETIME_S
+        envelope = Envelope(
+            VERSION, kind, peer.name, to, peer.incarnation, number + 1, expires_s, raw
+        )
+        self.duplicated += len(fate.delays_s) - 1
+        for delay_s in fate.delays_s:
+            self.in_flight += 1
+            at_s = self.now_s + steady_s + delay_s
+            self.at(at_s, self._arrive, receiver, receiver.life, envelope)
+
+
+_encode = msgspec.msgpack.Encoder().encode
