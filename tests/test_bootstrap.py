@@ -105,7 +105,7 @@ def checkout(tmp_path: Path) -> Checkout:
     root.mkdir(parents=True)
     shutil.copy(ROOT / "peercell", root)
     (root / "requirements").mkdir()
-    for name in ("core", "grid", "simbench", "plot", "parquet", "dev"):
+    for name in ("core", "grid", "simbench", "plot", "parquet", "sim", "dev"):
         (root / f"requirements/{name}.lock").write_text(f"# {name}\n")
     tools = tmp_path / "bin"
     tools.mkdir()

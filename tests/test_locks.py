@@ -26,7 +26,7 @@ def pins(lock: str, python: str) -> dict[str, str]:
 
 
 def test_there_is_a_lock_for_every_way_to_install() -> None:
-    assert LOCKS.keys() == {"core", "grid", "simbench", "plot", "parquet", "solver", "dev"}
+    assert LOCKS.keys() == {"core", "grid", "simbench", "plot", "parquet", "solver", "sim", "dev"}
 
 
 @pytest.mark.parametrize("lock", LOCKS)

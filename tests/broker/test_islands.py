@@ -77,16 +77,16 @@ def test_parts_of_a_village_settle_as_islands_and_come_together_again() -> None:
     village = Village(calendar(4))
     village.start()
     cut_s, healed_s = (village.market.start_s(k) + 0.5 for k in (0, 1))
-    village.loop.partition({APART, *homes(APART)}, cut_s, healed_s)
+    village.simulation.partition({APART, *homes(APART)}, cut_s, healed_s)
     for peer in MARKET:
         if peer != APART:
             for at_s, news in ((cut_s, PeerDown), (healed_s, PeerUp)):
-                village.loop.give(peer, news(APART, 1), at_s)
-                village.loop.give(APART, news(peer, 1), at_s)
+                village.simulation.give(peer, news(APART, 1), at_s)
+                village.simulation.give(APART, news(peer, 1), at_s)
     village.run_to_end()
     roles = {peer: "aggregator" if peer == MARKET[-1] else "trader" for peer in MARKET}
     note = structs.replace(NOTE, calendar=village.market, roles=roles)
-    run = Run(note, [(peer, fact) for _, peer, fact in village.loop.facts])
+    run = Run(note, [(peer, fact) for _, peer, fact in village.simulation.facts])
     assert [row.islands for row in run.intervals] == [1, 2, 1, 1]
     assert all(row.certified for row in run.intervals)
     found = verdict(run)
