@@ -16,6 +16,7 @@ from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.errors import PeercellError
 from peercell.agents.grid_messages import StateQuery, StateReport
 from peercell.agents.grid_parts import Reading
+from peercell.agents.protocol import Role
 from peercell.agents.push_sum_messages import SUMS_MAX, Heard, Sum
 from peercell.broker.control_cell import GRID, ControlPeers, control_peers, member_count
 from peercell.broker.control_log import CRASH_TICK, ControlLog, ControlResult

@@ -28,8 +28,8 @@ def test_equal_configs_give_equal_runs(run: Run) -> None:
 
 def test_a_setting_holds_in_place_of_the_config(run: Run) -> None:
     # With another seed an offer may get lost five times, and then an older one counts.
-    words = ("run", str(CONFIGS / "rural1.toml"), "--sim", "--set", "clock.intervals=2")
-    words = (*words, "--set", "seed=0")
+    config = str(CONFIGS / "rural1.toml")
+    words = ("run", config, "--sim", "--set", "clock.intervals=2", "--set", "seed=0")
     told = json.loads(run(*words, "--set", "network.loss=30%", "-o", "json").out)
     unharmed = json.loads(run(*words, "-o", "json").out)
     assert (told["converged"], told["intervals"]) == (True, 2)

@@ -221,7 +221,9 @@ def batteries_of(noon: Noon) -> Reading:
     """Return how the village and its batteries stand now."""
     assets = tuple(f"bat-{k}" for k in range(5))
     number = int(noon.simulation.now_s * 1e3)
-    noon.simulation.command("grid", number, StateQuery(number, View(assets=assets)), noon.simulation.now_s)
+    noon.simulation.command(
+        "grid", number, StateQuery(number, View(assets=assets)), noon.simulation.now_s
+    )
     noon.simulation.run(noon.simulation.now_s + 0.01)
     report = noon.simulation.replies.pop(number)
     assert isinstance(report, StateReport)
@@ -237,7 +239,9 @@ def test_over_a_day_batteries_lend_and_are_paid_back(tmp_path: Path) -> None:
     lent_kwh: list[float] = []
     for quarter in range(96):
         at = datetime(2016, 5, 28, 12) + timedelta(minutes=15 * quarter)
-        noon.simulation.command("grid", quarter + 1, TimeOrder(quarter + 1, at), noon.simulation.now_s)
+        noon.simulation.command(
+            "grid", quarter + 1, TimeOrder(quarter + 1, at), noon.simulation.now_s
+        )
         noon.simulation.run(noon.simulation.now_s + 5.0)
         found = batteries_of(noon)
         assert (found.loading_percent_max or 0.0) <= 101.0
