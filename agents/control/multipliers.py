@@ -19,6 +19,8 @@ ROWS_MAX = 12
 
 # Share of itself that is added to the diagonal: rows of near buses are almost the same.
 _DAMPING = 1e-3
+# What is left of the price of a limit that is kept with room to spare when nobody answers to it.
+_UNANSWERED = 0.5
 # The next epoch measures anew, so this need not be exact.
 _SWEEPS_MAX = 100
 _SETTLED = 1e-4
@@ -70,6 +72,9 @@ def next_multipliers(limits: Limits, responses: Sequence[Response]) -> Real:
         if told.gap != 0.0
     ]
     found[active] += _descend(curvature, limits.excess[active], -found[active], asleep)
+    # With all Q used up and all P at a bound a price may be far too high, and nobody can tell.
+    dear = active[(curvature.diagonal() == 0.0) & (limits.excess[active] < 0.0)]
+    found[dear] *= _UNANSWERED
     return found
 
 

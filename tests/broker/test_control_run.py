@@ -103,8 +103,21 @@ def test_a_wrong_model_only_slows(
     assert found.objective <= 1.01 * optimum_of(run.case)
 
 
+@pytest.mark.parametrize("name", with_slow_ones(OVER))
+@pytest.mark.parametrize("by", [(0.7, 1.3), (1.3, 0.7)])
+def test_a_model_that_trades_p_for_q_at_a_wrong_rate_costs_little(
+    name: str, by: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, found = control_with_a_wrong_model(name, by, monkeypatch)
+    assert found.in_limits
+    assert found.ticks <= 150
+    # In the 33-bus feeder P is curtailed at all plants of a lateral, at another rate than is best.
+    most = 1.1 if name == "case33-ov" else 1.01
+    assert found.objective <= most * optimum_of(run.case)
+
+
 @pytest.mark.parametrize("name", ["rural1-ov", "semiurb4-ov"])
-@pytest.mark.parametrize("by", [(0.3, 0.3), (4.0, 4.0), (0.7, 1.3), (1.3, 0.7)])
+@pytest.mark.parametrize("by", [(0.3, 0.3), (4.0, 4.0)])
 def test_a_model_wrong_in_another_way_keeps_the_limits_too(
     name: str, by: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,7 @@
 """The step of the multipliers: never negative, at the minimum of the dual, the same bits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -100,6 +102,20 @@ def test_equal_numbers_give_equal_bits(problem: tuple[Limits, list[Response]]) -
     )
     first = next_multipliers(limits, responses)
     assert first.tobytes() == next_multipliers(copied, list(responses)).tobytes()
+
+
+def test_a_price_to_which_nobody_answers_falls_by_half_until_somebody_does() -> None:
+    """All Q used up, P at its bound: too high a price is as good as the right one to everybody."""
+    limits = Limits(
+        excess=np.array([-0.01]),
+        multipliers=np.array([8.0]),
+        per_kw=np.array([[1e-3]]),
+        per_kvar=np.array([[1e-3]]),
+    )
+    asleep = Response(100.0, -0.33, 0.0, 0.9)
+    assert next_multipliers(limits, [asleep]) == pytest.approx([4.0])
+    broken = replace(limits, excess=np.array([1e-9]))
+    assert next_multipliers(broken, [asleep])[0] >= 8.0
 
 
 def test_nothing_wakes_up_more_than_is_needed() -> None:
