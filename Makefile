@@ -3,7 +3,7 @@ BIN = $(or $(PEERCELL_VENV),.venv)/bin
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $(UPGRADE)
-EXTRAS = grid simbench plot parquet solver sim
+EXTRAS = grid simbench plot parquet solver sim ray
 
 .PHONY: help demo test slow check format lint types contracts docs lock clean dev
 
@@ -42,7 +42,7 @@ docs: dev
 
 ## make lock    pin what is installed, by hash; UPGRADE=--upgrade takes newer releases (needs uv)
 lock:
-	$(COMPILE) --group dev --extra simbench --extra plot --extra parquet --extra solver --extra sim --output-file requirements/dev.lock
+	$(COMPILE) --group dev --extra simbench --extra plot --extra parquet --extra solver --extra sim --extra ray --output-file requirements/dev.lock
 	$(COMPILE) --constraints requirements/dev.lock --extra sparse --output-file requirements/core.lock
 	for extra in $(EXTRAS); do $(COMPILE) --constraints requirements/dev.lock --extra sparse \
 	  --extra $$extra --output-file requirements/$$extra.lock || exit; done

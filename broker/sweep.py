@@ -8,6 +8,8 @@ import platform
 from collections.abc import Iterator
 from datetime import date
 from hashlib import blake2b
+from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 from msgspec import Struct
 
 from peercell import __version__
-from peercell.agents.errors import PeercellError
+from peercell.agents.errors import MissingExtraError, PeercellError
 from peercell.broker.config import load_grid, read_config
 from peercell.broker.live_plan import RunOrder, read_order
 from peercell.broker.output import builtins
@@ -154,9 +156,12 @@ def check_order(order: SweepOrder) -> None:
 
     Raises
     ------
+    MissingExtraError : Mesa is not installed.
     PeercellError : the config is wrong, or one of its settings; or there are too many runs.
     OSError : the config cannot be read.
     """
+    if find_spec("mesa") is None:
+        raise MissingExtraError("a sweep", "sim")
     if (count := case_count(order)) > RUNS_MAX:
         raise PeercellError(f"this sweep has {count} runs", f"at most {RUNS_MAX} can be done")
     places = [axis.place for axis in order.axes]
@@ -225,4 +230,5 @@ def versions() -> dict[str, str]:
         "peercell": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "mesa": version("mesa"),
     }

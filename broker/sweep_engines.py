@@ -56,7 +56,7 @@ def _local(
 ) -> Generator[Outcome, None, None]:
     # What runs need is loaded once, and each process is a fork of that.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([run_case.__module__])
+    context.set_forkserver_preload([run_case.__module__, "peercell.broker.simulation"])
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin)
     running: dict[Future[Outcome], Case] = {}
     try:

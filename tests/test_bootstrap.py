@@ -105,7 +105,7 @@ def checkout(tmp_path: Path) -> Checkout:
     root.mkdir(parents=True)
     shutil.copy(ROOT / "peercell", root)
     (root / "requirements").mkdir()
-    for name in ("core", "grid", "simbench", "plot", "parquet", "sim", "dev"):
+    for name in ("core", "grid", "simbench", "plot", "parquet", "sim", "ray", "dev"):
         (root / f"requirements/{name}.lock").write_text(f"# {name}\n")
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -186,12 +186,15 @@ def test_settings_choose_interpreter_and_folder(checkout: Checkout, tmp_path: Pa
         ("grid day rural1 --plot day.svg", ["plot"]),
         ("grid day rural1 --plot=day.svg", ["plot"]),
         ("grid plotter", []),
-        ("results export two --to t --format parquet", ["parquet"]),
-        ("results export --format=parquet --to t", ["parquet"]),
-        ("results export --to parquet --format csv", []),
+        ("results export two --out t --format parquet", ["parquet"]),
+        ("results export --format=parquet --out t", ["parquet"]),
+        ("results export --out parquet --format csv", []),
         ("trade solve ring.json", ["sim"]),
         ("trade solve ring.json --processes", []),
         ("run configs/rural1.toml --sim -o json", ["sim"]),
+        ("sweep configs/rural1.toml --out a", ["sim"]),
+        ("sweep configs/rural1.toml --engine ray --out a", ["sim", "ray"]),
+        ("results plot a --y residual --x round -o a.svg", ["plot"]),
         ("run configs/rural1.toml", []),
     ],
 )

@@ -26,7 +26,17 @@ def pins(lock: str, python: str) -> dict[str, str]:
 
 
 def test_there_is_a_lock_for_every_way_to_install() -> None:
-    assert LOCKS.keys() == {"core", "grid", "simbench", "plot", "parquet", "solver", "sim", "dev"}
+    assert LOCKS.keys() == {
+        "core",
+        "grid",
+        "simbench",
+        "plot",
+        "parquet",
+        "solver",
+        "sim",
+        "ray",
+        "dev",
+    }
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -62,6 +72,7 @@ def test_the_locks_keep_the_bounds_of_pyproject(python: str) -> None:
         "plot": extras["plot"],
         "parquet": extras["parquet"],
         "sim": extras["sim"],
+        "ray": extras["ray"],
         "dev": pyproject["dependency-groups"]["dev"],
     }
     for lock, lines in asked.items():

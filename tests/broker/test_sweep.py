@@ -316,6 +316,16 @@ def test_without_ray_the_extra_is_named(run: Run, config: Path) -> None:
     ]
 
 
+def test_without_mesa_the_extra_is_named_before_anything_is_run(
+    run: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mesa", None)
+    result = run("sweep", str(config), "--out", "a")
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith("peercell: a sweep needs the extra [sim]\n")
+    assert not (config.parent / "a").exists()
+
+
 @pytest.mark.slow
 def test_ray_comes_to_the_same(run: Run, config: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra [ray]")
