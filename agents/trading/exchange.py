@@ -153,6 +153,11 @@ def _moved(before: tuple[float, ...], now: tuple[float, ...], small: float) -> b
     return any(abs(new - old) > small for old, new in zip(before, now, strict=True))
 
 
+def _line(quote: CurveQuote) -> tuple[tuple[float, ...], ...]:
+    """Return what a quote says, whenever it was sent."""
+    return quote.price_eur_per_kwh, quote.level_eur_per_kwh, quote.slope_eur_per_kwh2
+
+
 class CurveExchange:
     """Residual-curve exchange, and price relaxation, its form without slopes.
 
@@ -178,6 +183,9 @@ class CurveExchange:
         self.prices = tuple(period.price for period in self.periods)
         self.heard: dict[str, tuple[float, ...]] = {}
         self._awaited: set[tuple[str, str]] = set()
+        # Who has repeated its last quote: it says nothing for long, so nobody waits for it.
+        self._resting: set[tuple[str, str]] = set()
+        self._learnt: dict[str, tuple[float, ...]] = {}
         self._learnt_look = 0
         self._news = True
         self._looks = 0
@@ -194,6 +202,10 @@ class CurveExchange:
         if old is None or (message.session, message.seq) > (old.session, old.seq):
             book.quotes[sender] = message
             self._awaited.discard((book.name, sender))
+            if old is not None and _line(old) == _line(message):
+                self._resting.add((book.name, sender))
+            else:
+                self._resting.discard((book.name, sender))
             self.heard[sender] = message.price_eur_per_kwh
             self._news = True
         return []
@@ -210,6 +222,7 @@ class CurveExchange:
     def forget(self, peer: str) -> None:
         """See Pricing.forget."""
         self.heard.pop(peer, None)
+        self._learnt.pop(peer, None)
         for book in self.books:
             if book.quotes.pop(peer, None) is not None:
                 self._news = True
@@ -226,11 +239,13 @@ class CurveExchange:
         news, self._news = self._news, False
         if news:
             learn = not self._awaited or self._looks - self._learnt_look >= LEARN_LOOKS
+            for t, period in enumerate(self.periods):
+                self._respond(t, period, self._moves(t) if learn else None)
             if learn:
                 self._learnt_look = self._looks
-                self._awaited = {(book.name, peer) for book in self.books for peer in book.quotes}
-            for t, period in enumerate(self.periods):
-                self._respond(t, period, learn=learn)
+                everyone = {(book.name, peer) for book in self.books for peer in book.quotes}
+                self._awaited = everyone - self._resting
+                self._learnt = dict(self.heard)
             self.prices = tuple(period.price for period in self.periods)
         sends = []
         for k, book in enumerate(self.books):
@@ -247,7 +262,11 @@ class CurveExchange:
                 sends += [Send(peer, quote) for peer in book.peers]
         return sends
 
-    def _respond(self, t: int, period: Responder, *, learn: bool) -> None:
+    def _moves(self, t: int) -> list[float]:
+        """Return by how much each neighbour's price moved since something was last learnt."""
+        return [self.heard[peer][t] - before[t] for peer, before in self._learnt.items()]
+
+    def _respond(self, t: int, period: Responder, moves: list[float] | None) -> None:
         if self.plain:
             period.relax(
                 [book.curve_to(peer, t, plain=True) for book in self.books for peer in book.peers],
@@ -257,7 +276,7 @@ class CurveExchange:
         period.respond(
             [book.curve_to(book.peers[0], t, plain=False) for book in self.books if book.bilateral],
             [book.clearing(t) for book in self.books if not book.bilateral],
-            learn=learn,
+            moves,
         )
 
     def _quote(self, book: CellBook, k: int, epoch: int) -> CurveQuote:

@@ -107,6 +107,11 @@ STEEPEST = 100.0
 # Narrowest chord in units of VOLL.
 CHORD_MIN = 1e-8
 CAUTION_FALL, CAUTION_RISE = 0.9, 2.0
+# Of a neighbour's price beside the own one. More holds traders up that come back together, less
+# lets some trees go round in circles.
+NEIGHBOUR_WEIGHT = 0.5
+# A drift that shrinks faster than this between two times is about to end, and teaches no caution.
+CREEP_MIN = 0.7
 # Half of the old line is enough to end cycles; less new than that only makes trees slow.
 DAMPING_FALL, DAMPING_RISE, DAMPING_MIN = 0.8, 1.2, 0.5
 # The share of moves that turned is averaged with this weight of the newest. Chance turns half of
@@ -123,8 +128,8 @@ class Responder:
     """The memory and the arithmetic of one trader in one period.
 
     Constants adapt themselves: `caution` shares the trader's elasticity out among its cells when
-    the price creeps one way (promising all of it to everyone moves loops too slowly), `damping`
-    averages what is told when the price keeps turning.
+    the prices around it creep one way (promising all of it to everyone moves loops too slowly),
+    `damping` averages what is told when the price keeps turning.
     """
 
     def __init__(self, supply: Supply) -> None:
@@ -150,20 +155,21 @@ class Responder:
         self,
         exact: Sequence[BilateralCurve],
         bent: Sequence[ClearingCurve],
-        *,
-        learn: bool = True,
+        moves: Sequence[float] | None = (),
     ) -> None:
         """Set the price and what is told to each cell: lines (level, slope), exact ones first.
 
-        `learn` says that all neighbours have spoken since it was last true.
+        `moves` are those of the neighbours' prices since they were last given, when all neighbours
+        that are not at rest have spoken since then; else None.
         """
         before = self.price
         self.price = clearing_price(self.supply, exact, bent, before)
         cells: list[ImportCurve] = [*exact, *bent]
         self._calm_down(self.price - before, TURNS_MOST_CLEARED if bent else TURNS_MOST)
         self._drift += self.price - before
-        if learn:
-            self._grow_cautious(self._drift, len(cells))
+        if moves is not None:
+            around = self._drift + NEIGHBOUR_WEIGHT * sum(moves)
+            self._grow_cautious(around / (1.0 + NEIGHBOUR_WEIGHT * len(moves)), len(cells))
             self._drift = 0.0
         chord = max(abs(self.price - before), self._chord_min)
         low, high = self.price - chord, self.price + chord
@@ -208,15 +214,17 @@ class Responder:
         return energy / (high - low)
 
     def _grow_cautious(self, drift: float, cell_count: int) -> None:
-        """Learn how much elasticity to share out from whether the price turned or went on.
+        """Learn how much elasticity to share out from whether prices around turned or went on.
 
-        Drifts are judged between two times at which everyone has been heard. Single moves turn at
-        random when news comes in late and one at a time; caution would never build up, and a group
-        without own elasticity has been seen to drift for thousands of rounds.
+        The drift is the mean move of the trader's price and its neighbours' between two times at
+        which everyone has been heard. Single moves turn at random when news comes in late and one
+        at a time, and single prices swing against each other while their common level creeps;
+        caution would never build up, and groups without own elasticity have been seen to drift for
+        hundreds of rounds.
         """
         if drift * self._last_drift < 0.0:
             self._caution = min(1.0, self._caution * CAUTION_RISE)
-        elif drift * self._last_drift > 0.0:
+        elif drift * self._last_drift > 0.0 and abs(drift) >= CREEP_MIN * abs(self._last_drift):
             self._caution = max(self._caution * CAUTION_FALL, 1.0 / max(cell_count - 1, 1))
         if drift != 0.0:
             self._last_drift = drift

@@ -119,3 +119,23 @@ def test_what_is_told_stays_finite_and_in_range(levels: list[float]) -> None:
         for line in responder.lines:
             assert 0.0 < line[1] <= 100.0 * VOLL / 4.0
             assert abs(line[0]) <= 1e9
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "shared"),
+    [([-5.0, -5.0, -5.0], True), ([5.0, 0.0, -5.0], False), ([], False)],
+)
+def test_who_swings_in_a_neighbourhood_that_creeps_shares_its_elasticity_out(
+    neighbours: list[float], shared: bool
+) -> None:
+    """A coupling agent passes all of one neighbour's elasticity on to each other, else a share."""
+    assert (least_slope(neighbours) > 1.5 * least_slope(None)) == shared
+
+
+def least_slope(neighbours: list[float] | None) -> float:
+    """Return the flattest line a trader tells whose own price has swung for long."""
+    responder = Responder(COUPLING)
+    for k in range(40):
+        level = 41.0 if k % 2 else 39.0
+        responder.respond([curve(level + 4.0 * side, 1.0) for side in (-1, 0, 1)], [], neighbours)
+    return min(slope for _, slope in responder.lines)
