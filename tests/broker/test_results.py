@@ -57,6 +57,16 @@ def _write(folder: Path, peer: str, told: Sequence[tuple[float, Message]]) -> No
     journal.close(2000.0, "SIGTERM")
 
 
+def _write_plain(folder: Path, peer: str, told: Sequence[tuple[float, Message]]) -> None:
+    """Write the journal of a peer that records these facts and no others."""
+    path = CellHome(folder).journal(peer)
+    path.unlink()
+    journal = Journal(path, Start(1, peer, 1, 900.0, "module:build", b"", 1))
+    for now_s, fact in told:
+        journal.step(now_s, TimerFired("a"), [Record(fact)])
+    journal.close(2000.0, "SIGTERM")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return the folder of a run of two intervals, with the facts of an earlier run before it."""
@@ -170,6 +180,25 @@ def test_the_commands_show_and_export_a_run(run: RunCli, folder: Path, tmp_path:
     ]
     run("results", "export", "--out", "one", "--tables", "intervals")
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["intervals.csv"]
+
+
+def test_prices_are_followed_round_by_round_to_those_that_were_settled(
+    run: RunCli, folder: Path, tmp_path: Path
+) -> None:
+    moves = [(1000.0, PriceMoved(1, 1, (0.5,))), (1000.1, PriceMoved(1, 3, (0.3,)))]
+    told = [(1000.2, settlement(0, "aggregator")), (1000.3, PriceMoved(2, 2, (0.2,)))]
+    _write_plain(folder, "mg1.trader", [*moves, *told, (1000.4, settlement(1, "aggregator"))])
+    _write_plain(folder, "aggregator", [(1000.2, settlement(0, "mg1.trader"))])
+    rows = [*recorded_run(folder, SHORT).round_rows()]
+    assert [(row.interval, row.round) for row in rows] == [
+        (interval, number) for interval in (0, 1) for number in range(1, 8)
+    ]
+    residuals = [row.residual_eur_per_kwh for row in rows]
+    # Without a move the price is that of the round before, also of the interval before.
+    assert residuals == pytest.approx([0.3, 0.3, *5 * [0.1], 0.1, *6 * [0.0]])
+    words = ("--y", "residual", "--x", "round", "--by", "interval", "-o", "a.svg")
+    assert run("results", "plot", "two", *words).err == "a.svg: 2 curves from 14 rows\n"
+    assert (tmp_path / "a.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_parquet_keeps_the_types_also_of_what_is_unknown(
