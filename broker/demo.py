@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from peercell.agents.trading.calendar import MarketPhase
+from peercell.broker.accounts import Accounts
 from peercell.broker.cell_runs import Begun
 from peercell.broker.clock import steady_clock
 from peercell.broker.faults.plan import noted_steps
@@ -69,8 +70,25 @@ def follow(begun: Begun, say: Callable[[str], None], pause: Callable[[float], No
             said = seen.settled.interval
             say(_line(seen.settled, seen.grid, told))
         if seen.phase is MarketPhase.OVER:
-            return verdict(recorded_run(begun.folder, begun.note), noted_steps(begun.folder))
+            run = recorded_run(begun.folder, begun.note)
+            run.messages = _accounts(begun)
+            return verdict(run, noted_steps(begun.folder))
         pause(poll_s)
+
+
+def _accounts(begun: Begun) -> Accounts | None:
+    """Return what became of all messages; None when not all peers say so."""
+    told = ask_cell(begun.folder, begun.note, messages=True)
+    found = picture(begun.note, told, steady_clock()()).messages
+    if found is None:
+        return None
+    return Accounts(
+        sent=found.sent,
+        duplicated=0,
+        applied=found.applied,
+        dropped=found.dropped,
+        in_flight=found.in_flight,
+    )
 
 
 def interval_line(told: Settled | IntervalRow, rounds: int, grid: str) -> str:

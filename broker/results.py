@@ -11,6 +11,7 @@ from peercell.agents.dso_messages import CellObserved
 from peercell.agents.messages import Message
 from peercell.agents.trading.contract_messages import Delivery, Fallback, Settlement, Unsettled
 from peercell.agents.trading.messages import PriceMoved
+from peercell.broker.accounts import Accounts
 from peercell.broker.home import CellHome
 from peercell.broker.live_plan import RunNote
 from peercell.broker.picture import settled
@@ -131,10 +132,17 @@ class Run:
     ----------
     note : what the run is
     recorded : peers and the facts that they recorded, in the order of each peer
+
+    Attributes
+    ----------
+    messages : what became of all messages; None where nobody has counted
+    trace_hash : of all that happened; None where that depends on chance
     """
 
     def __init__(self, note: RunNote, recorded: Iterable[tuple[str, Message]]) -> None:
         self.note = note
+        self.messages: Accounts | None = None
+        self.trace_hash: str | None = None
         self.settlements: dict[tuple[int, str], Settlement] = {}
         self.deliveries: dict[tuple[int, str], Delivery] = {}
         self.observed: dict[int, CellObserved] = {}

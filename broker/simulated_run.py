@@ -1,25 +1,34 @@
 """A whole cell in this process on a virtual clock: the same plan, the same roles, no sockets."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from peercell.agents.protocol import Role
 from peercell.broker.cell_plan import plan_cell
+from peercell.broker.checks import check
 from peercell.broker.config import Network, load_grid
+from peercell.broker.crew import PeerSpec
 from peercell.broker.demo import HEADER, grid_text, interval_line
 from peercell.broker.faults.network import LinkFaults
+from peercell.broker.faults.plan import FaultPlan
+from peercell.broker.faults.staging import stage
 from peercell.broker.live_plan import RunOrder, peer_specs, read_order, run_note
 from peercell.broker.results import IntervalRow, Run
 from peercell.broker.roles import build
 from peercell.broker.simulating import simulation
 
+NO_FAULTS = FaultPlan()
 
-def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
+
+def simulate(order: RunOrder, say: Callable[[str], None], faults: FaultPlan = NO_FAULTS) -> Run:
     """Return what a run came to; tell how it goes, a line for each interval.
 
     Raises
     ------
-    PeercellError : the config is wrong.
+    PeercellError : the config is wrong, or a fault hits nobody.
+    InvariantError : the run has done what no run may do.
     OSError : the file cannot be read.
     """
     config = read_order(order)
@@ -29,8 +38,8 @@ def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
     note = run_note(plan, order, 0.0)
     cell = simulation(_faults(config.cell.network), plan.seed)
     for spec in peer_specs(plan):
-        role = build(spec.peer, spec.settings, np.random.default_rng(spec.seed))
-        cell.start(spec.peer, role)
+        cell.enlist(spec.peer, partial(_build, spec))
+    stage(faults, cell, note.roles, note.begins_s)
     run = Run(note, ())
     told = 0
     say(HEADER)
@@ -40,7 +49,14 @@ def simulate(order: RunOrder, say: Callable[[str], None]) -> Run:
         told = len(cell.facts)
         if interval in run.numbers:
             say(_line(run.interval(interval)))
+    check(cell, run)
+    run.messages = cell.accounts
+    run.trace_hash = cell.trace_hash
     return run
+
+
+def _build(spec: PeerSpec) -> Role:
+    return build(spec.peer, spec.settings, np.random.default_rng(spec.seed))
 
 
 def _faults(network: Network) -> LinkFaults:

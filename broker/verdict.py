@@ -5,6 +5,7 @@ from math import fsum
 
 from msgspec import Struct
 
+from peercell.broker.accounts import Accounts
 from peercell.broker.faults.plan import Step
 from peercell.broker.faults.texts import step_text
 from peercell.broker.islands import absences
@@ -33,6 +34,10 @@ class Verdict(Struct, frozen=True, kw_only=True):
     loading_percent_max : of all branches with a rating; None without any
     violations : broken limits, added up over the observed intervals
     deviation_kwh_max : of a prosumer from its plan; None where none was measured
+    seed : of the config
+    trace_hash : of all that happened, equal for equal runs; None for processes
+    rounds : of all intervals together
+    messages : what became of all of them; None where nobody has counted
     """
 
     cell: str
@@ -57,6 +62,10 @@ class Verdict(Struct, frozen=True, kw_only=True):
     loading_percent_max: float | None
     violations: int
     deviation_kwh_max: float | None
+    seed: int
+    trace_hash: str | None
+    rounds: int
+    messages: Accounts | None
 
 
 def verdict(run: Run, faults: Sequence[Step] = ()) -> Verdict:
@@ -92,6 +101,10 @@ def verdict(run: Run, faults: Sequence[Step] = ()) -> Verdict:
         loading_percent_max=max(loadings, default=None),
         violations=sum(row.violations or 0 for row in rows),
         deviation_kwh_max=max(deviations, default=None),
+        seed=run.note.seed,
+        trace_hash=run.trace_hash,
+        rounds=sum(row.rounds for row in rows),
+        messages=run.messages,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from msgspec import structs
 
 from peercell.broker.cell_runs import begin, end
 from peercell.broker.command import Session, data_command, hint
@@ -17,6 +18,7 @@ from peercell.broker.live_plan import RunOrder
 from peercell.broker.output import Answer, record
 from peercell.broker.run_text import run_text
 from peercell.broker.simulated_run import simulate
+from peercell.broker.toml_file import Setting
 from peercell.broker.verdict import Verdict, verdict, verdict_text
 
 NAMED_MAX = 3
@@ -28,6 +30,7 @@ NOT_CONVERGED = 5
     "peercell run configs/rural1.toml --day 2016-05-28",
     "peercell run configs/semiurb4.toml --sim -o json",
     "peercell run configs/rural1.toml --sim --set network.loss=30% --set clock.intervals=2",
+    "peercell run configs/rural1.toml --sim --seed 7 --faults configs/faults/storm.toml",
 )
 @with_order
 @click.option(
@@ -41,20 +44,26 @@ NOT_CONVERGED = 5
     type=click.Path(path_type=Path, dir_okay=False),
     help="Plan of what to break when, as for `peercell fault run`.",
 )
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Of all chance, instead of what the config says."
+)
 @click.pass_obj
-def run(session: Session, order: RunOrder, processes: bool, faults: Path | None) -> Answer:
+def run(
+    session: Session, order: RunOrder, processes: bool, faults: Path | None, seed: int | None
+) -> Answer:
     """Run a config, or a whole day of it, in processes or simulated.
 
     It runs from start to end and tells how it went. With --sim nothing is left behind: no
     processes, no journals. Ends with 0 when every interval was settled and certified, and with 5
     when not.
     """
+    if seed is not None:
+        chosen = (*order.settings, Setting(("seed",), seed))
+        order = structs.replace(order, settings=chosen)
     plan = FaultPlan() if faults is None else read_plan(faults)
     if processes:
         return _in_processes(session.home, order, plan, stay=False)
-    if faults is not None:
-        raise click.UsageError("--faults needs --processes")
-    return _told(verdict(simulate(order, hint)), "")
+    return _told(verdict(simulate(order, hint, plan), plan.steps), "")
 
 
 @data_command("demo", "peercell demo", "peercell demo configs/case33.toml --stay")

@@ -70,3 +70,17 @@ def test_a_day_that_cannot_be_run_is_told(
     assert result.code in (1, 2)
     assert what in result.err
     assert result.out == ""
+
+
+def test_a_simulated_storm_is_the_same_again_and_every_message_is_accounted_for(run: Run) -> None:
+    storm = str(CONFIGS / "faults" / "storm.toml")
+    words = ("run", str(CONFIGS / "rural1.toml"), "--sim", "--seed", "7", "--faults", storm)
+    first, second = (json.loads(run(*words, "-o", "json").out) for _ in range(2))
+    assert first == second
+    assert (first["converged"], first["seed"], len(first["faults"])) == (True, 7, 3)
+    messages = first["messages"]
+    gone = messages["applied"] + sum(messages["dropped"].values()) + messages["in_flight"]
+    assert messages["sent"] + messages["duplicated"] == gone
+    assert messages["dropped"]["fault"] > 1000
+    other = json.loads(run(*words, "--seed", "8", "-o", "json").out)
+    assert other["trace_hash"] != first["trace_hash"]

@@ -1,0 +1,187 @@
+"""A plan of faults carried out in simulation: on links, on peers, in the grid."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+
+from peercell.agents.errors import PeercellError
+from peercell.agents.grid_messages import SwitchingOrder
+from peercell.agents.messages import Message
+from peercell.agents.protocol import Action, Commanded, Event, Received, Role, Send, SetTimer
+from peercell.broker.faults.kinds import (
+    AnyFault,
+    Bandwidth,
+    Clock,
+    Corrupt,
+    Delay,
+    DiskFull,
+    Duplicate,
+    Islanding,
+    Kill,
+    LineOpen,
+    Loss,
+    Memory,
+    Partition,
+    Pause,
+    Reorder,
+    Slow,
+)
+from peercell.broker.faults.network import LinkFaults
+from peercell.broker.faults.plan import FaultPlan, Step
+from peercell.broker.faults.staging import stage
+from peercell.broker.simulation import Simulation
+
+ROLES = {"a": "talker", "b": "talker", "grid": "grid"}
+QUICK = LinkFaults(delay_s_min=0.01, delay_s_max=0.01)
+
+
+class Beat(Message, frozen=True):
+    """One of many."""
+
+    number: int
+
+
+@dataclass
+class Talker:
+    """Says a number to its peer ten times a second, and remembers when it heard what."""
+
+    peer: str
+    heard: list[tuple[float, int]] = field(default_factory=list)
+    said: int = 0
+    ordered: list[Message] = field(default_factory=list)
+
+    def step(self, event: Event, now_s: float) -> list[Action]:
+        """See Role.step."""
+        match event:
+            case Received(message=Beat(number=number)):
+                self.heard.append((now_s, number))
+                return []
+            case Commanded(request=request):
+                self.ordered.append(request)
+                return []
+            case _ if self.peer:
+                self.said += 1
+                return [Send(self.peer, Beat(self.said)), SetTimer("beat", 0.1)]
+            case _:
+                return []
+
+
+def staged(fault: AnyFault, for_s: float | None = 2.0) -> tuple[Simulation, dict[str, Talker]]:
+    """Return a cell in which something is wrong from 1.05 s on, after 5 s, and its newest roles."""
+    cell = Simulation(QUICK)
+    talkers: dict[str, Talker] = {}
+
+    def make(name: str, peer: str) -> Role:
+        talkers[name] = Talker(peer)
+        return talkers[name]
+
+    for name, peer in (("a", "b"), ("b", "a"), ("grid", "")):
+        cell.enlist(name, partial(make, name, peer))
+    stage(FaultPlan(1, (Step(fault=fault, at_s=1.05, for_s=for_s),)), cell, ROLES)
+    cell.run(5.0)
+    assert cell.accounts.unaccounted == 0
+    return cell, talkers
+
+
+def count(talker: Talker, from_s: float, to_s: float) -> int:
+    return sum(from_s < at_s <= to_s for at_s, _ in talker.heard)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Loss(share=1.0), "fault"),
+        (Partition(on="a from rest"), "fault"),
+        (Corrupt(share=1.0), "bad-body"),
+    ],
+)
+def test_what_is_cut_or_spoilt_is_not_heard_until_it_heals(fault: AnyFault, reason: str) -> None:
+    cell, talkers = staged(fault)
+    for name in ("a", "b"):
+        assert count(talkers[name], 1.1, 3.1) == 0
+        assert count(talkers[name], 3.2, 5.0) == 18
+    assert set(cell.accounts.dropped) == {reason}
+
+
+def test_a_cut_one_way_lets_the_other_through() -> None:
+    _, talkers = staged(Partition(on="a->b"))
+    assert count(talkers["b"], 1.1, 3.1) == 0
+    assert count(talkers["a"], 1.1, 3.1) == 20
+
+
+def test_what_arrives_twice_is_heard_once() -> None:
+    cell, talkers = staged(Duplicate(share=1.0))
+    assert cell.duplicated == cell.accounts.dropped["duplicate"] == 40
+    assert count(talkers["a"], 1.1, 3.1) == 20
+
+
+@pytest.mark.parametrize("fault", [Delay(delay_s=0.5), Bandwidth(bytes_per_s=40.0, queue_s=9.0)])
+def test_slow_links_deliver_later(fault: AnyFault) -> None:
+    _, talkers = staged(fault)
+    late_s = [at_s - 0.1 * (number - 1) for at_s, number in talkers["b"].heard]
+    assert max(late_s) > 0.4
+    assert min(late_s) < 0.02
+
+
+def test_reordered_messages_overtake_each_other() -> None:
+    _, talkers = staged(Reorder(share=0.5, by_s=0.4))
+    numbers = [number for _, number in talkers["b"].heard]
+    assert numbers != sorted(numbers)
+    assert len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("state", Memory)
+def test_who_was_killed_comes_back_and_is_heard_again(state: Memory) -> None:
+    cell, talkers = staged(Kill(on="a", restart_after_s=1.0, state=state), None)
+    assert talkers["a"].said == 30
+    assert count(talkers["b"], 1.1, 2.05) == 0
+    assert count(talkers["b"], 2.055, 5.0) == 30
+    assert cell.peer("a").life == 1
+
+
+def test_a_paused_peer_hears_late_and_says_nothing() -> None:
+    _, talkers = staged(Pause(on="a"))
+    assert count(talkers["b"], 1.1, 3.05) == 0
+    assert count(talkers["a"], 1.1, 3.04) == 0
+    assert count(talkers["a"], 3.04, 3.06) == 20
+
+
+def test_a_slow_peer_does_less() -> None:
+    _, talkers = staged(Slow(on="a", share=0.1))
+    assert 0 < count(talkers["b"], 1.1, 3.1) <= 20
+    assert count(talkers["a"], 3.2, 5.0) == 18
+
+
+def test_a_wrong_clock_is_right_again_afterwards() -> None:
+    _, talkers = staged(Clock(on="b", ahead_s=10.0, drift_ppm=1e5))
+    wrong = [at_s for at_s, _ in talkers["b"].heard if at_s > 10.0]
+    assert len(wrong) == 20
+    assert 11.05 < wrong[0] < 11.2
+    assert wrong[-1] - wrong[0] == pytest.approx(1.1 * 1.9)
+    assert count(talkers["b"], 3.06, 5.0) == 19
+
+
+def test_who_can_save_nothing_cannot_come_back() -> None:
+    cell = Simulation(QUICK)
+    cell.enlist("a", lambda: Talker("b"))
+    cell.enlist("b", lambda: Talker("a"))
+    full = Step(fault=DiskFull(on="a"), at_s=1.0, for_s=2.0)
+    stage(FaultPlan(0, (full, Step(fault=Kill(on="a"), at_s=1.5))), cell, {"a": "", "b": ""})
+    cell.run(3.4)
+    assert not cell.peer("a").runs
+    cell.run(3.6)
+    assert cell.peer("a").runs
+
+
+def test_an_operator_opens_a_line_and_closes_it() -> None:
+    _, talkers = staged(LineOpen(line="l1"))
+    orders = [each for each in talkers["grid"].ordered if isinstance(each, SwitchingOrder)]
+    outages = [each.switching.outages[0] for each in orders]
+    assert [(each.branch, each.out) for each in outages] == [("l1", True), ("l1", False)]
+
+
+@pytest.mark.parametrize("fault", [Loss(share=0.1, on="c"), Islanding(microgrid="mg1")])
+def test_what_hits_nobody_or_cannot_be_done_is_an_error(fault: AnyFault) -> None:
+    with pytest.raises(PeercellError):
+        staged(fault)
