@@ -200,13 +200,14 @@ def measure_kills(count: int, goals: Goals) -> Iterator[str]:
         restarts = sum(state.restarts for state in states)
         back = sum(state.state is State.UP for state in states)
         unaccounted += cell.messages().unaccounted
+        # What is heard is read first: whatever it holds has been said before.
+        heard = [
+            (sender, number) for name in cell.names for _, sender, number in cell.arrivals(name)
+        ]
         said = {
             name: {tick.number for tick in sent(cell.home.journal(name), Tick, since_s=0.0)}
             for name in cell.names
         }
-        heard = [
-            (sender, number) for name in cell.names for _, sender, number in cell.arrivals(name)
-        ]
         runs = sum(
             isinstance(entry, Start)
             for name in cell.names

@@ -117,6 +117,11 @@ for _name, _line in (
     ("slow", "Give the processes of peers a share of their time only."),
     ("clock", "Let the clocks of peers be wrong by so much."),
     ("disk-full", "Let peers have no room to write to."),
+    ("lie", "Let peers tell others this price in place of their own."),
+    ("replay", "Let a share of the messages of peers be sent once more, much later."),
+    ("forge", "Let a share of the messages of peers be said in the name of another one, too."),
+    ("line-open", "Take a line or transformer out of service, by its name or its two buses."),
+    ("islanding", "Take all lines out of service that connect a microgrid to the rest."),
 ):
     add.defer(_name, f"peercell.broker.commands.fault_add:{_name.replace('-', '_')}", _line)
 for _name, _line in (

@@ -10,7 +10,6 @@ import math
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, assert_never
 
@@ -32,9 +31,11 @@ from peercell.agents.protocol import (
     TimerFired,
 )
 from peercell.broker.clock import Clock
+from peercell.broker.faults.grid_faults import grid_request
 from peercell.broker.faults.injector import Injector
 from peercell.broker.faults.orders import Order
 from peercell.broker.gate import Gate
+from peercell.broker.host_status import HostCounts, Place, status_of, unaccounted
 from peercell.broker.lateness import Lateness
 from peercell.broker.operator_port import (
     Done,
@@ -84,14 +85,6 @@ class Doors(NamedTuple):
     listener: socket.socket | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A role and what lets messages through to it."""
-
-    seat: Seat
-    gate: Gate
-
-
 class Reactor:
     """One process full of roles; usually one. To be closed, best by `with`.
 
@@ -127,11 +120,11 @@ class Reactor:
         self._poller.register(self._inbound, zmq.POLLIN)
         self._poller.register(router, zmq.POLLIN)
         self._outbound = Outbound(self._context, self._codec, self._poller)
-        self._injector = Injector(self._outbound, self._codec)
+        self._injector = Injector(self._outbound, self._codec, self._command)
         self._put = self._injector.put
         # By how much the clock is wrong that roles see; timers run by the right one.
         self._ahead_s = 0.0
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
         self._timers: Timers[tuple[str, str]] = Timers()
         self._timers.set(_TIDY, self._started_s + TIDY_S)
         self._watched: dict[int, Callable[[], None]] = {}
@@ -156,8 +149,10 @@ class Reactor:
 
     def seat(self, seat: Seat) -> None:
         """Take a role in and tell it that it runs."""
-        self._places[seat.peer] = _Place(seat, Gate(self._codec))
+        self._places[seat.peer] = Place(seat, Gate(self._codec))
         self._step(seat, Started(), self._clock() + self._ahead_s)
+        for order in self._injector.orders:
+            self._command(order, begins=True)
 
     def route(self, peer: str, endpoint: str) -> None:
         """Learn where a peer listens."""
@@ -364,37 +359,23 @@ class Reactor:
 
     def _unaccounted(self) -> int:
         """Return by how many messages the books of this host do not balance."""
-        seats = [place.seat for place in self._places.values()]
-        left = sum(seat.sent + seat.unsent.total() for seat in seats) + self.waiting
-        wrong = abs(sum(seat.handed for seat in seats) - left)
-        for place in self._places.values():
-            for each in place.gate.heard.values():
-                known = each.earlier + each.applied + each.refused + each.missing
-                wrong += abs(each.top - known)
-        return wrong
+        return unaccounted(self._places.values(), self.waiting)
 
-    def _status(self, place: _Place, now_s: float) -> HostStatus:
-        seat, gate, late = place.seat, place.gate, self.lateness
-        return HostStatus(
-            peer=seat.peer,
-            incarnation=seat.incarnation,
+    def _status(self, place: Place, now_s: float) -> HostStatus:
+        counts = HostCounts(
             uptime_s=now_s - self._started_s,
-            handed=seat.handed,
-            sent=seat.sent,
             waiting=self.waiting,
-            unsent={str(k): n for k, n in seat.unsent.items()},
-            applied=gate.applied,
-            refused={str(k): n for k, n in gate.refused.items()},
-            missing=gate.missing,
-            told={dst: stream.seq for dst, stream in seat.streams.items()},
-            heard=gate.heard,
-            unaccounted=self._unaccounted(),
-            unattributed={str(k): n for k, n in self.unattributed.items()},
             links=len(self._outbound),
-            timers=late.count,
-            late_p50_s=late.quantile_s(0.5),
-            late_p99_s=late.quantile_s(0.99),
-            late_max_s=late.max_s,
-            faults=dict(self._injector.hits),
-            journal_stopped=seat.journal.stopped if seat.journal is not None else "",
+            unattributed=self.unattributed,
+            faults=self._injector.hits,
+            lateness=self.lateness,
         )
+        return status_of(place, counts, self._unaccounted())
+
+    def _command(self, order: Order, *, begins: bool) -> None:
+        """Tell the grid service, where it is here, what a fault does to the grid."""
+        now_s = self._clock()
+        request = grid_request(order, now_s, begins=begins)
+        for peer in order.peers if request is not None else ():
+            if request is not None and (place := self._places.get(peer)) is not None:
+                self._step(place.seat, Commanded(0, request), now_s + self._ahead_s)

@@ -17,12 +17,17 @@ from peercell.broker.faults.kinds import (
     Delay,
     DiskFull,
     Duplicate,
+    Forge,
+    Islanding,
     Kill,
+    Lie,
+    LineOpen,
     Loss,
     Memory,
     Partition,
     Pause,
     Reorder,
+    Replay,
     Slow,
 )
 from peercell.broker.faults.plan import Step
@@ -193,3 +198,43 @@ def clock(ahead: float, on: str, drift: float) -> AnyFault:
 def disk_full(on: str) -> AnyFault:
     """Let peers have no room to write to."""
     return DiskFull(on=on)
+
+
+@_kind("lie", "mg2.trader --price=-0.1 --for 20s")
+@_on_asked
+@click.option("--price", type=float, required=True, help="EUR/kWh.")
+def lie(on: str, price: float) -> AnyFault:
+    """Let peers tell others this price in place of their own."""
+    return Lie(price_eur_per_kwh=price, on=on)
+
+
+@_kind("replay", "20% mg2.trader --after 5s --for 20s")
+@_share
+@_on_asked
+@click.option("--after", type=duration, default="5s", show_default=True, help="How much later.")
+def replay(share: float, on: str, after: float) -> AnyFault:
+    """Let a share of the messages of peers be sent once more, much later."""
+    return Replay(share=share, after_s=after, on=on)
+
+
+@_kind("forge", "10% mg2.trader --name mg1.trader --for 5s")
+@_share
+@_on_asked
+@click.option("--name", required=True, help="Peer in whose name to speak.")
+def forge(share: float, on: str, name: str) -> AnyFault:
+    """Let a share of the messages of peers be said in the name of another one, too."""
+    return Forge(share=share, name=name, on=on)
+
+
+@_kind("line-open", "line-3 --for 20s", "10-3 --for 20s")
+@click.argument("line")
+def line_open(line: str) -> AnyFault:
+    """Take a line or transformer out of service, by its name or its two buses."""
+    return LineOpen(line=line)
+
+
+@_kind("islanding", "mg1 --for 20s")
+@click.argument("microgrid")
+def islanding(microgrid: str) -> AnyFault:
+    """Take all lines out of service that connect a microgrid to the rest."""
+    return Islanding(microgrid=microgrid)

@@ -125,6 +125,7 @@ class FaultDesk:
             seed=request.seed,
             links=request.links,
             peers=request.peers,
+            branches=request.branches,
             until_s=until_s,
         )
         if not self._cases:

@@ -13,8 +13,10 @@ from msgspec.structs import astuple
 
 from peercell.agents.messages import Message
 from peercell.broker.faults.fate import UNHURT, Fate, Parcel, spoilt
+from peercell.broker.faults.kinds import WordFault
 from peercell.broker.faults.orders import Order, active_of
 from peercell.broker.faults.shim import Shim
+from peercell.broker.faults.words import Twist, twist
 from peercell.broker.outbound import LIFETIME_S, Outbound
 from peercell.broker.outbox import Stream, seal
 from peercell.broker.wire import Codec, Drop, DropError, Envelope, Incoming, Outgoing
@@ -37,8 +39,10 @@ class Detour:
         self._outbound = outbound
         self._codec = codec
         self._shim = Shim()
+        self._words: tuple[Order, ...] = ()
         # Frames on their way: when each is to leave, to whom, and when it is worthless.
         self._held: list[tuple[float, int, str, bytes, float]] = []
+        self._forged: dict[tuple[str, str], Stream] = {}
         self._count = 0
         self._again_s = 0.0
 
@@ -50,7 +54,7 @@ class Detour:
     @property
     def is_open(self) -> bool:
         """Whether any fault of links is on."""
-        return bool(self._shim)
+        return bool(self._shim) or bool(self._words)
 
     @property
     def next_s(self) -> float | None:
@@ -58,26 +62,36 @@ class Detour:
         return max(self._held[0][0], self._again_s) if self._held else None
 
     def begin(self, order: Order) -> None:
-        """Let a fault begin, if it is one of links."""
+        """Let a fault begin, if it is one of links or of words."""
         if (active := active_of(order)) is not None:
             self._shim.begin(order.id, active)
+        elif isinstance(order.fault, WordFault):
+            self._words = (*self._words, order)
 
     def end(self, fault_id: str) -> None:
         """Let a fault end; what it holds still leaves."""
         self._shim.end(fault_id)
+        self._words = tuple(order for order in self._words if order.id != fault_id)
 
     def put(self, stream: Stream, message: Message, now_s: float) -> None:
         """Queue a message as `Outbound.put` does, unless a fault has other plans for it."""
-        body = msgspec.msgpack.encode(message)
         parcel = Parcel(stream.src, stream.dst, stream.incarnation, stream.handed)
-        found = self._shim.fate(parcel, now_s, len(body))
-        if found.lost:
+        found = twist(self._words, parcel, message) if self._words else Twist(message)
+        self.hits.update(found.by)
+        if self._outbound.knows(stream.dst):
+            for name in found.names:
+                self._forge(stream, found.message, name, now_s)
+        body = msgspec.msgpack.encode(found.message)
+        decided = self._shim.fate(parcel, now_s, len(body))
+        if found.again_s and not decided.lost:
+            decided = decided._replace(delays_s=(*decided.delays_s, *found.again_s))
+        if decided.lost:
             stream.handed += 1
             stream.unsent[Drop.FAULT] += 1
-        elif found is UNHURT or not self._outbound.knows(stream.dst):
-            self._outbound.put(stream, message, now_s)
+        elif decided == UNHURT or not self._outbound.knows(stream.dst):
+            self._outbound.put(stream, found.message, now_s)
         else:
-            self._carry(stream, message, found, now_s)
+            self._carry(stream, found.message, decided, now_s)
 
     def release(self, now_s: float) -> None:
         """Send what has been held long enough; what no link takes for too long is gone."""
@@ -111,6 +125,15 @@ class Detour:
             return
         for delay_s in found.delays_s:
             self._hold(now_s + delay_s, stream.dst, frame, expires_s)
+
+    def _forge(self, stream: Stream, message: Message, name: str, now_s: float) -> None:
+        """Say a message in the name of another, as if that one had just started."""
+        forged = self._forged.setdefault(
+            (name, stream.dst), Stream(name, stream.dst, stream.incarnation, Counter())
+        )
+        expires_s = now_s + LIFETIME_S
+        (envelope,) = seal([(forged, message, expires_s)], self._codec.names)
+        self._hold(now_s, stream.dst, self._codec.frame([envelope]), expires_s)
 
     def _hold(self, due_s: float, dst: str, frame: bytes, expires_s: float) -> None:
         self._count += 1

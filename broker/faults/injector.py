@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from peercell.agents.messages import Message
 from peercell.broker.faults.detour import Detour
@@ -18,6 +19,15 @@ Put = Callable[[Stream, Message, float], None]
 """Queues a message of a stream at a host time."""
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+
+class Command(Protocol):
+    """Lets a role do what a fault wants, or wants no more."""
+
+    def __call__(self, order: Order, *, begins: bool) -> None:
+        """Tell it of a fault that begins or ends."""
+        ...
+
+
 log = logging.getLogger(__name__)
 
 
@@ -28,6 +38,7 @@ class Injector:
     ----------
     outbound : links of the host
     codec : of the messages between peers
+    command : is told of each fault that begins or ends here
 
     Attributes
     ----------
@@ -35,7 +46,8 @@ class Injector:
     put : queues messages; goes through no fault while none of links is on
     """
 
-    def __init__(self, outbound: Outbound, codec: Codec) -> None:
+    def __init__(self, outbound: Outbound, codec: Codec, command: Command) -> None:
+        self._command = command
         self.put: Put = outbound.put
         self._outbound = outbound
         self._detour = Detour(outbound, codec)
@@ -48,6 +60,11 @@ class Injector:
         """Whether nothing is wrong, and nothing is held any more."""
         return not self._orders and self._detour.next_s is None
 
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """The faults that are on."""
+        return tuple(self._orders.values())
+
     def take(self, order: Order, now_s: float) -> None:
         """Let a fault begin, unless it is over or known."""
         if order.is_over(now_s) or order.id in self._orders:
@@ -58,13 +75,15 @@ class Injector:
         log.warning("fault %s is on: %s", order.id, order.fault)
         self._detour.begin(order)
         self._choose_way()
+        self._command(order, begins=True)
 
     def withdraw(self, fault_id: str) -> None:
         """Let a fault end, if it is on."""
-        if self._orders.pop(fault_id, None) is not None:
+        if (order := self._orders.pop(fault_id, None)) is not None:
             log.warning("fault %s is over", fault_id)
             self._detour.end(fault_id)
             self._choose_way()
+            self._command(order, begins=False)
 
     def expire(self, now_s: float) -> None:
         """Let faults end whose time is over."""

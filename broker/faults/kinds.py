@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from peercell.agents.units import Fraction, PriceEurPerKwh
+from peercell.agents.units import Fraction
 
 Selector = Annotated[str, Meta(min_length=1, max_length=4096)]
 ElementName = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -142,9 +142,9 @@ class DiskFull(Fault, frozen=True, kw_only=True):
 
 
 class Lie(Fault, frozen=True, kw_only=True):
-    """A peer tells others this price in place of its own."""
+    """A peer tells others this price in place of its own; one that cannot be is refused by them."""
 
-    price_eur_per_kwh: PriceEurPerKwh
+    price_eur_per_kwh: Annotated[float, Meta(ge=-1e6, le=1e6)]
     on: Selector
 
 

@@ -22,7 +22,7 @@ class AddFault(Message, frozen=True):
     fault, seed : what is wrong, and the seed of its chance
     at_s : s after the beginning of the run, for the journal
     for_s : s until it is taken back; None for not by itself
-    links, peers : that it hits
+    links, peers, branches : that it hits
     """
 
     fault: AnyFault
@@ -31,6 +31,7 @@ class AddFault(Message, frozen=True):
     for_s: SpanS | None
     links: Links = ALL_LINKS
     peers: Annotated[tuple[Name, ...], Meta(max_length=PEERS_MAX)] = ()
+    branches: Annotated[tuple[Name, ...], Meta(max_length=PEERS_MAX)] = ()
 
 
 class FaultAdded(Message, frozen=True):

@@ -25,6 +25,7 @@ class Order(Struct, frozen=True, kw_only=True):
     seed : of its chance
     links : that it hits, when it is a fault of links
     peers : that it hits, when it is one of peers or of what they say
+    branches : lines and transformers that it opens
     until_s : s, Unix time at which everybody takes it back by himself; None for not by himself
     """
 
@@ -33,6 +34,7 @@ class Order(Struct, frozen=True, kw_only=True):
     seed: Seed = 0
     links: Links = ALL_LINKS
     peers: Annotated[tuple[Name, ...], Meta(max_length=PEERS_MAX)] = ()
+    branches: Annotated[tuple[Name, ...], Meta(max_length=PEERS_MAX)] = ()
     until_s: Instant | None = None
 
     def is_over(self, now_s: float) -> bool:

@@ -7,8 +7,10 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from peercell.broker.clock import steady_clock
+from peercell.broker.config import load_grid
 from peercell.broker.faults.aimed import aimed, links_hit
-from peercell.broker.faults.kinds import LinkFault
+from peercell.broker.faults.grid_faults import branches_of
+from peercell.broker.faults.kinds import GridFault, LinkFault
 from peercell.broker.faults.messages import (
     AddFault,
     EndFault,
@@ -18,7 +20,7 @@ from peercell.broker.faults.messages import (
 from peercell.broker.faults.plan import Step
 from peercell.broker.faults.texts import fault_text
 from peercell.broker.live import active_faults, host_counts
-from peercell.broker.live_plan import RunNote
+from peercell.broker.live_plan import RunNote, RunOrder, read_order
 from peercell.broker.operate import ask_supervisor, peer_states
 from peercell.broker.operator_port import HostStatus
 from peercell.broker.plan import PeerState
@@ -34,7 +36,7 @@ class FaultRow(Struct, frozen=True, kw_only=True):
     seed : of its chance
     ends_s : s from now until it takes itself back; None for not by itself
     links : links that it hits, of those that have carried messages; None when it hits peers
-    peers : that it hits, when it hits peers
+    peers : that it hits, when it hits peers, or lines that it opens
     hits : messages that it did something to, or processes, since it is on
     """
 
@@ -65,6 +67,9 @@ def add_fault(folder: Path, note: RunNote, step: Step, *, dry_run: bool = False)
     states = peer_states(folder)
     at_s = max(0.0, steady_clock()() - note.begins_s)
     request = aimed(step, {state.peer: state.role for state in states}, at_s)
+    if isinstance(request.fault, GridFault):
+        cell = load_grid(read_order(RunOrder(config=Path(note.config)))).cell
+        request = structs.replace(request, branches=branches_of(request.fault, cell))
     row = FaultRow(
         id="",
         kind=request.fault.kind,
@@ -72,7 +77,7 @@ def add_fault(folder: Path, note: RunNote, step: Step, *, dry_run: bool = False)
         seed=request.seed,
         ends_s=request.for_s,
         links=_link_count(request, states),
-        peers=request.peers,
+        peers=request.branches or request.peers,
         hits=0,
     )
     if dry_run:
@@ -124,7 +129,7 @@ def _row(
         seed=order.seed,
         ends_s=None if order.until_s is None else max(0.0, order.until_s - now_s),
         links=links_hit(order.links, talking) if on_links else None,
-        peers=order.peers,
+        peers=order.branches or order.peers,
         hits=hits.get(order.id, 0) + found.signals,
     )
 

@@ -34,7 +34,7 @@ NO_DATA = {
 # Commands that need a running cell, or start one: tests/broker/test_live_cell.py runs them.
 FAULTS = (
     "loss", "delay", "duplicate", "reorder", "corrupt", "bandwidth", "partition", "kill", "pause",
-    "slow", "clock", "disk-full",
+    "slow", "clock", "disk-full", "lie", "replay", "forge", "line-open", "islanding",
 )  # fmt: skip
 STARTING = {
     f"peercell {name}" for name in ("demo", "run", "up", "down", "watch", "replay", "fault run")

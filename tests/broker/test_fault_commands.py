@@ -147,3 +147,19 @@ def test_waiting_in_vain_names_the_fault(cell: Cell) -> None:
     assert waited.code == 5
     assert "fault f1 (partition aggregator from rest) is on" in waited.err
     assert "try: peercell fault rm f1" in waited.err
+
+
+def test_a_line_opens_for_a_while_and_rogue_words_do_no_harm(cell: Cell) -> None:
+    cell.json("wait", "converged", "--timeout", "20s")
+    until(lambda: cell.json("status")["grid"] is not None)
+    opened = cell.json("fault", "add", "line-open", "10-3", "--for", "20s")
+    assert opened["peers"] == ["line-0"]
+    cell.json("fault", "add", "replay", "50%", "mg2.trader", "--after", "300ms", "--for", "20s")
+    cell.json("fault", "add", "lie", "mg3.trader", "--price=-10", "--for", "2s")
+    until(lambda: _accounted(cell)["refused"].get("duplicate", 0) > 5)
+    until(lambda: _accounted(cell)["refused"].get("bad-body", 0) > 5)
+    cell.json("fault", "clear")
+    cell.json("wait", "converged", "--timeout", "15s")
+    log = (cell.home / "rural1" / "grid.log").read_text()
+    assert "fault f1 is on" in log
+    assert "fault f1 is over" in log

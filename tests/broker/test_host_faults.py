@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from tests.broker.hosts_for_tests import ON_LOOPBACK, Puppet, host, settle
-from tests.broker.messages_for_tests import AnyTestMessage, Note
+from tests.broker.messages_for_tests import Note
 
 from peercell.agents.protocol import Action, Event, Send, SetTimer, Started, TimerFired
 from peercell.broker.faults.aim import ALL_LINKS, Links, Side
@@ -23,9 +23,11 @@ from peercell.broker.faults.kinds import (
     Delay,
     DiskFull,
     Duplicate,
+    Forge,
     Loss,
     Partition,
     Reorder,
+    Replay,
 )
 from peercell.broker.faults.orders import Order
 from peercell.broker.gate import Heard
@@ -145,6 +147,20 @@ def test_a_narrow_link_takes_its_time_and_loses_what_would_wait_too_long(ends: E
     assert pair.numbers == list(range(COUNT - lost))
 
 
+def test_what_is_replayed_is_heard_once_and_what_is_forged_is_not_of_its_author(
+    ends: ExitStack,
+) -> None:
+    pair = Pair(ends, order(Replay(share=0.2, after_s=0.02, on="a")))
+    again = pair.at_a._injector.hits["f1"]
+    assert again > 5
+    pair.settle(COUNT + again)
+    assert pair.refused.keys() <= {Drop.DUPLICATE, Drop.STALE}
+    forger = Pair(ends, order(Forge(share=0.2, name="c", on="a")))
+    forger.settle(COUNT)
+    heard = forger.at_b._places["b"].gate.heard["c"]
+    assert heard.applied == forger.at_a._injector.hits["f1"] > 5
+
+
 def test_a_cut_is_one_way_when_it_is_aimed_so(ends: ExitStack) -> None:
     back = Links(Side(frozenset("b")), Side(frozenset("a")), both=False)
     pair = Pair(ends, order(Partition(on="b->a"), back))
@@ -226,5 +242,5 @@ def test_a_full_disk_ends_the_record_and_not_the_peer(ends: ExitStack, tmp_path:
 def test_an_idle_injector_is_not_in_the_way() -> None:
     with host(doors=ON_LOOPBACK) as at_a:
         assert at_a._put == at_a._outbound.put
-        assert Injector(at_a._outbound, at_a._codec).put == at_a._outbound.put
-        assert AnyTestMessage is not None
+        idle = Injector(at_a._outbound, at_a._codec, at_a._command)
+        assert idle.put == at_a._outbound.put
