@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from peercell import __version__
 from peercell.agents.errors import MissingExtraError, PeercellError
+from peercell.broker.cell_plan import plan_cell
 from peercell.broker.config import load_grid, read_config
 from peercell.broker.live_plan import RunOrder, read_order
 from peercell.broker.output import builtins
@@ -174,7 +175,10 @@ def check_order(order: SweepOrder) -> None:
     for k, axis in enumerate(order.axes):
         for value in axis.values:
             settings = (*firsts[:k], Setting(axis.place, value), *firsts[k + 1 :])
-            read_order(RunOrder(config=order.config, day=order.day, settings=settings))
+            config = read_order(RunOrder(config=order.config, day=order.day, settings=settings))
+            if axis.place[0] == "peers":
+                # Only the plan knows the role of a peer, and with it the keys of its table.
+                plan_cell(config, load_grid(config), 0.0)
 
 
 def config_hash(path: Path) -> str:

@@ -104,7 +104,7 @@ def with_workers(run: Callable[..., Answer]) -> Callable[..., Answer]:
 @data_command(
     "sweep",
     "peercell sweep configs/rural1.toml --set network.loss=0:40%:10% --seeds 20 --out runs/loss",
-    "peercell sweep configs/rural1.toml --set trading.method=rce,relaxation --out runs/method",
+    "peercell sweep configs/rural1.toml --set trading.method=rce,relax --out runs/method",
 )
 @with_order
 @with_workers

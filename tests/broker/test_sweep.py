@@ -281,6 +281,7 @@ def test_two_sweeps_cannot_work_in_one_folder(run: Run, config: Path, tmp_path: 
         (["network.los=0,1"], 1, '--set network.los=0: unknown key "network.los" (did you mean'),
         (["network.loss=0,2"], 1, '--set network.loss=2: "network.loss" cannot be 2'),
         (["network.loss=0:1:0"], 2, "never comes from its first value to its last"),
+        (["peers.'mg2.c9'.retry=1"], 1, "unknown key \"peers.'mg2.c9'.retry\" (did you mean"),
         (["seed=1,2"], 1, "the seeds of a sweep are not set"),
         (["network.loss=0", "network.loss=1"], 1, "network.loss is set twice"),
         (["network.loss=0:1:0.001", "network.jitter=0:1:0.001"], 1, "has 1002001 runs"),
