@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from peercell.agents.errors import PeercellError
 from peercell.broker.result_tables import SweptRun
-from peercell.broker.sweep import SEED, config_hash
+from peercell.broker.sweep import config_hash
 from peercell.broker.toml_file import Setting
 
 
@@ -41,13 +41,10 @@ def repro_of(found: SweptRun) -> Repro:
     except (PeercellError, OSError):
         same = None
     values = [run.settings[key] for key in note.keys]
-    settings = [
-        *(Setting(place, value) for place, value in zip(note.places, values, strict=True)),
-        Setting(SEED, run.seed),
-    ]
+    settings = [Setting(*each) for each in zip(note.places, values, strict=True)]
     return Repro(
         run=run.run,
-        command=_command(path, note.day, settings),
+        command=_command(path, note.day, settings, run.seed),
         seed=run.seed,
         config=note.config,
         config_hash=run.config_hash,
@@ -73,7 +70,7 @@ def repro_text(repro: Repro) -> str:
     )
 
 
-def _command(config: Path, day: date | None, settings: list[Setting]) -> str:
+def _command(config: Path, day: date | None, settings: list[Setting], seed: int) -> str:
     here = Path.cwd()
     named = config.relative_to(here) if config.is_relative_to(here) else config
     words = ["peercell", "run", str(named), "--sim"]
@@ -81,4 +78,4 @@ def _command(config: Path, day: date | None, settings: list[Setting]) -> str:
         words += ["--day", f"{day}"]
     for setting in settings:
         words += ["--set", str(setting)]
-    return shlex.join(words)
+    return shlex.join([*words, "--seed", str(seed)])

@@ -93,7 +93,7 @@ def test_a_run_is_what_peercell_run_prints(run: Run, config: Path) -> None:
     (case,) = cases(wanted, config_hash(config))
     found = run_case(case)
     assert isinstance(found, Finished)
-    words = ("--sim", "--set", "network.loss=30%", "--set", f"seed={case.seed}", "-o", "json")
+    words = ("--sim", "--set", "network.loss=30%", "--seed", f"{case.seed}", "-o", "json")
     assert found.result == json.loads(run("run", str(config), *words).out)
     (interval,) = found.intervals
     (residuals,) = found.residuals_eur_per_kwh
