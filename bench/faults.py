@@ -8,6 +8,8 @@ has a number that is never used again: one that somebody has heard and that its 
 remember to have sent would be an acknowledged record that was lost.
 """
 
+import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -176,6 +178,47 @@ def measure_cuts(goals: Goals) -> Iterator[str]:
     goals.most("unaccounted messages after all cuts", counts.unaccounted, 0)
 
 
+# In a network of its own the device that carries all traffic of the cell can be taken away.
+ALONE = ("unshare", "--user", "--map-root-user", "--net", "sh", "-c")
+
+
+def device(state: str) -> None:
+    """Take the loopback device away, or bring it back."""
+    subprocess.run(["ip", "link", "set", "lo", state], check=True)  # noqa: S607 - wherever it is
+
+
+def cut_device() -> None:
+    """Print how long links took to carry a message after cuts of the device, JSON by length."""
+    found = {}
+    with Cell() as cell:
+        time.sleep(2.0)
+        links = [(src, dst) for src in cell.names for dst in partners(cell.names, src)]
+        for length_s in CUTS_S:
+            device("down")
+            time.sleep(length_s)
+            device("up")
+            healed_s = time.clock_gettime(time.CLOCK_REALTIME)
+            time.sleep(4.0 * FRESH_GOAL_S)
+            found[str(length_s)] = first_fresh_s(cell, links, healed_s)
+    print(json.dumps(found))
+
+
+def measure_device(goals: Goals) -> Iterator[str]:
+    """Yield the table of cuts of the device, where a network of its own can be had."""
+    inside = f"ip link set lo up && exec {sys.executable} -m {HERE} device"
+    done = subprocess.run([*ALONE, inside], capture_output=True, text=True, check=False)
+    if done.returncode:
+        yield f"Not measured here: {done.stderr.strip().splitlines()[-1]}"
+        return
+    rows = []
+    for length_s, fresh_s in json.loads(done.stdout).items():
+        p95_s = float(np.quantile(fresh_s, 0.95, method="higher"))
+        numbers = f"{np.median(fresh_s):.2f}", f"{p95_s:.2f}", f"{max(fresh_s):.2f}"
+        rows.append([f"{float(length_s):g}", str(len(fresh_s)), *numbers])
+        goals.most(f"first message after {length_s} s without network, p95, s", p95_s, 2.0)
+    yield from table("for, s | links | median, s | p95, s | worst, s", rows)
+
+
 def partners(names: list[str], src: str) -> list[str]:
     """Return the peers that one talks to."""
     at = names.index(src)
@@ -238,6 +281,13 @@ def page(kills: int, goals: Goals) -> Iterator[str]:
     yield ""
     yield from measure_cuts(goals)
     yield ""
+    yield "## After the network was away"
+    yield ""
+    yield "The same cell in a network namespace of its own, whose device is taken down and up"
+    yield "again: TCP finds out by itself, and links are made anew."
+    yield ""
+    yield from measure_device(goals)
+    yield ""
     yield "## Crashes"
     yield ""
     yield from measure_kills(kills, goals)
@@ -247,6 +297,9 @@ def page(kills: int, goals: Goals) -> Iterator[str]:
 
 def main() -> int:
     """Print the page; return 1 when a goal was missed."""
+    if sys.argv[1:] == ["device"]:
+        cut_device()
+        return 0
     goals = Goals()
     for line in page(int(sys.argv[1]) if len(sys.argv) > 1 else KILLS, goals):
         print(line, flush=True)

@@ -33,7 +33,7 @@ OPTIONS = {
     zmq.MAXMSGSIZE: FRAME_BYTES_MAX,
     zmq.BACKLOG: BACKLOG,
     zmq.RECONNECT_IVL: 20,
-    zmq.RECONNECT_IVL_MAX: 2_000,
+    zmq.RECONNECT_IVL_MAX: 500,
     zmq.CONNECT_TIMEOUT: 1_000,
     # Something that accepts and then says nothing; and how soon "not known yet" is asked again.
     zmq.HANDSHAKE_IVL: 1_500,
@@ -41,6 +41,8 @@ OPTIONS = {
     zmq.HEARTBEAT_IVL: 10_000,
     zmq.HEARTBEAT_TIMEOUT: 30_000,
     zmq.HEARTBEAT_TTL: 30_000,
+    # A link that was cut is made anew rather than waited for: TCP would try again ever more rarely.
+    zmq.TCP_MAXRT: 1_500,
     # Without it, keys that nobody checks are accepted.
     zmq.ZAP_ENFORCE_DOMAIN: 1,
 }

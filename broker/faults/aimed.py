@@ -10,7 +10,6 @@ from peercell.broker.faults.kinds import (
     GridFault,
     LinkFault,
     MeterNoise,
-    Partition,
 )
 from peercell.broker.faults.messages import AddFault
 from peercell.broker.faults.plan import Step
@@ -53,11 +52,6 @@ def links_hit(links: Links, talking: Mapping[str, Mapping[str, int]]) -> int:
     return sum(
         (src, dst) in links for src, told in talking.items() for dst, count in told.items() if count
     )
-
-
-def is_whole(fault: AnyFault, links: Links) -> bool:
-    """Return whether a fault hits every link."""
-    return isinstance(fault, LinkFault) and not isinstance(fault, Partition) and links == ALL_LINKS
 
 
 def _peers(fault: AnyFault, roles: Mapping[str, str], seed: int) -> tuple[str, ...]:

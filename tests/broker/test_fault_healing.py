@@ -1,11 +1,15 @@
 """Real processes that are cut off, frozen and crashed: they heal, and nothing is lost."""
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from tests.broker.cells_for_tests import Cell, cell, eventually, ring
+from tests.broker.live_cell import environment
 
 from peercell.broker.balance import Messages, balance
 from peercell.broker.faults.aimed import aimed
@@ -72,6 +76,21 @@ def test_the_first_message_comes_soon_after_a_cut(tmp_path: Path, on: str, for_s
         eventually(lambda: heard(running, "p1", "p0") > before + 10, "it stays cut", FRESH_S)
         eventually(lambda: heard(running, "p0", "p1") > back + 10, "it stays cut", FRESH_S)
         assert messages(running).unaccounted == 0
+
+
+def test_the_first_message_comes_soon_after_the_network_is_back() -> None:
+    """A cell in a network of its own, whose device is taken away for 3, 10 and 30 s."""
+    alone = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c"]
+    if subprocess.run([*alone, "ip link set lo up"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespace, or no ip, to be had")
+    inside = f"ip link set lo up && exec {sys.executable} -m bench.faults device"
+    done = subprocess.run(
+        [*alone, inside], capture_output=True, text=True, check=False, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    for length_s, fresh_s in json.loads(done.stdout).items():
+        late = sum(each > FRESH_S for each in fresh_s)
+        assert late <= 0.05 * len(fresh_s), f"after {length_s} s: {sorted(fresh_s)[-5:]}"
 
 
 def test_a_frozen_peer_costs_its_neighbours_no_more_memory_than_they_have_for_it(

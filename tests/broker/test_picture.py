@@ -21,6 +21,9 @@ from tests.broker.cell_for_tests import (
 )
 
 from peercell.broker.crew import State
+from peercell.broker.faults.kinds import Loss
+from peercell.broker.faults.messages import FaultState
+from peercell.broker.faults.orders import Order
 from peercell.broker.gate import Heard
 from peercell.broker.live import Told
 from peercell.broker.picture import picture
@@ -117,6 +120,17 @@ def test_what_became_of_messages_is_told() -> None:
         "  messages   30 sent = 7 applied + 1 (1 refused) dropped + 22 in flight;"
         " 3 (3 no-route) not sent; 0 refused; 16 UNACCOUNTED FOR\n"
     ) in status_text(seen)
+
+
+def test_what_is_broken_on_purpose_is_shown() -> None:
+    order = Order(id="f3", fault=Loss(share=0.3), until_s=NOW_S + 8.0)
+    seen = picture(NOTE, replace(TOLD, faults=(FaultState(order, 0),)), NOW_S)
+    assert seen.faults == ("f3 loss 30 % on all, for 8 s more",)
+    assert "  fault      f3 loss 30 % on all, for 8 s more\n" in status_text(seen)
+    console = Console(width=120, file=StringIO(), force_terminal=False)
+    with console.capture() as drawn:
+        console.print(Screen(console).draw(seen))
+    assert "fault     f3 loss 30 % on all" in drawn.get()
 
 
 def test_the_live_view_draws_what_the_picture_says() -> None:
