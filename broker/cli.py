@@ -121,6 +121,10 @@ for _name, _line in (
     ("replay", "Let a share of the messages of peers be sent once more, much later."),
     ("forge", "Let a share of the messages of peers be said in the name of another one, too."),
     ("line-open", "Take a line or transformer out of service, by its name or its two buses."),
+    (
+        "meter-noise",
+        "Let the voltages that peers measure be off by chance, with this standard deviation.",
+    ),
     ("islanding", "Take all lines out of service that connect a microgrid to the rest."),
 ):
     add.defer(_name, f"peercell.broker.commands.fault_add:{_name.replace('-', '_')}", _line)

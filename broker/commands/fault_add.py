@@ -24,6 +24,7 @@ from peercell.broker.faults.kinds import (
     LineOpen,
     Loss,
     Memory,
+    MeterNoise,
     Partition,
     Pause,
     Reorder,
@@ -238,3 +239,11 @@ def line_open(line: str) -> AnyFault:
 def islanding(microgrid: str) -> AnyFault:
     """Take all lines out of service that connect a microgrid to the rest."""
     return Islanding(microgrid=microgrid)
+
+
+@_kind("meter-noise", "0.01 role=voltage --for 20s")
+@click.argument("sigma_pu", metavar="PU", type=click.FloatRange(0.0, 0.1))
+@_on
+def meter_noise(sigma_pu: float, on: str) -> AnyFault:
+    """Let the voltages that peers measure be off by chance, with this standard deviation."""
+    return MeterNoise(sigma_pu=sigma_pu, on=on)

@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 
 from peercell.agents.messages import Message
 from peercell.broker.faults.fate import UNHURT, Fate, Parcel, spoilt
-from peercell.broker.faults.kinds import WordFault
+from peercell.broker.faults.kinds import MeterNoise, WordFault
 from peercell.broker.faults.orders import Order, active_of
 from peercell.broker.faults.shim import Shim
 from peercell.broker.faults.words import Twist, twist
@@ -62,10 +62,10 @@ class Detour:
         return max(self._held[0][0], self._again_s) if self._held else None
 
     def begin(self, order: Order) -> None:
-        """Let a fault begin, if it is one of links or of words."""
+        """Let a fault begin, if it is one of links, words or meters."""
         if (active := active_of(order)) is not None:
             self._shim.begin(order.id, active)
-        elif isinstance(order.fault, WordFault):
+        elif isinstance(order.fault, WordFault | MeterNoise):
             self._words = (*self._words, order)
 
     def end(self, fault_id: str) -> None:

@@ -4,7 +4,7 @@ from peercell.agents.errors import PeercellError
 from peercell.agents.grid_messages import SwitchingOrder
 from peercell.agents.grid_parts import Outage, Switching
 from peercell.agents.messages import Message
-from peercell.broker.faults.kinds import AnyFault, GridFault, Islanding, LineOpen
+from peercell.broker.faults.kinds import AnyFault, Islanding, LineOpen, LoadStep, PvTrip
 from peercell.broker.faults.orders import Order
 from peercell.grid.model import Cell
 from peercell.grid.nearest import unknown
@@ -22,7 +22,7 @@ def branches_of(fault: AnyFault, cell: Cell) -> tuple[str, ...]:
             return (_branch(line, cell),)
         case Islanding(microgrid=name):
             return _boundary(name, cell)
-        case _ if isinstance(fault, GridFault):
+        case LoadStep() | PvTrip():
             raise PeercellError(
                 f"processes have no {fault.kind} yet", "", "peercell fault add line-open --help"
             )

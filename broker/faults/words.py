@@ -1,12 +1,16 @@
-"""What a rogue peer does to its own words: prices that are not its own, replays, forged names."""
+"""What is said otherwise than it was meant: by rogue peers, and by meters that are off."""
 
+from hashlib import blake2b
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
-import msgspec
+from msgspec import structs
 
+from peercell.agents.grid_messages import StateReport
+from peercell.agents.grid_parts import Reading
 from peercell.agents.messages import Message
 from peercell.broker.faults.fate import Active, Parcel, fate
-from peercell.broker.faults.kinds import Forge, Lie, Loss, Replay
+from peercell.broker.faults.kinds import Forge, Lie, Loss, MeterNoise, Replay
 from peercell.broker.faults.orders import Order
 
 _PRICE = "price_eur_per_kwh"
@@ -34,15 +38,21 @@ def twist(orders: tuple[Order, ...], parcel: Parcel, message: Message) -> Twist:
 
     Parameters
     ----------
-    orders : faults of words that are on; only those that hit its sender matter
+    orders : faults of words and meters that are on; only those that hit its sender, or the meter
+        that it reports of to its receiver, matter
     parcel : the message as its link sees it
     message : what its role wants to say
     """
     found = Twist(message)
     for order in orders:
-        if parcel.src not in order.peers:
+        end = parcel.dst if isinstance(order.fault, MeterNoise) else parcel.src
+        if end not in order.peers:
             continue
         match order.fault:
+            case MeterNoise(sigma_pu=sigma_pu):
+                if isinstance(message, StateReport) and message.reading is not None:
+                    noisy = _noisy(message, message.reading, sigma_pu, (order.seed, parcel))
+                    found = found._replace(message=noisy, by=(*found.by, order.id))
             case Lie(price_eur_per_kwh=price) if hasattr(message, _PRICE):
                 told = _priced(found.message, price)
                 found = found._replace(message=told, by=(*found.by, order.id))
@@ -63,7 +73,26 @@ def _priced(message: Message, price_eur_per_kwh: float) -> Message:
     if own is None:
         return message
     other = price_eur_per_kwh if isinstance(own, float) else (price_eur_per_kwh,) * len(own)
-    return msgspec.structs.replace(message, **{_PRICE: other})
+    return structs.replace(message, **{_PRICE: other})
+
+
+def _noisy(
+    report: StateReport, reading: Reading, sigma_pu: float, key: tuple[int, Parcel]
+) -> StateReport:
+    """Return a report whose voltages are off by chance, each by its own."""
+    noise = NormalDist(0.0, sigma_pu)
+    voltages_pu = tuple(
+        None if v_pu is None else min(max(v_pu + noise.inv_cdf(_chance(key, place)), 0.0), 2.0)
+        for place, v_pu in enumerate(reading.voltages_pu)
+    )
+    return structs.replace(report, reading=structs.replace(reading, voltages_pu=voltages_pu))
+
+
+def _chance(key: tuple[int, Parcel], place: int) -> float:
+    """Return a number between 0 and 1, neither of them."""
+    seed, (src, dst, incarnation, number) = key
+    said = f"{seed} {src} {dst} {incarnation} {number} meter {place}".encode()
+    return (int.from_bytes(blake2b(said, digest_size=6).digest()) + 0.5) / 2**48
 
 
 def _drawn(share: float, seed: int, parcel: Parcel) -> bool:

@@ -35,6 +35,7 @@ NO_DATA = {
 FAULTS = (
     "loss", "delay", "duplicate", "reorder", "corrupt", "bandwidth", "partition", "kill", "pause",
     "slow", "clock", "disk-full", "lie", "replay", "forge", "line-open", "islanding",
+    "meter-noise",
 )  # fmt: skip
 STARTING = {
     f"peercell {name}" for name in ("demo", "run", "up", "down", "watch", "replay", "fault run")

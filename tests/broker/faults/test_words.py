@@ -1,11 +1,15 @@
 """What rogue peers make of their words."""
 
+from statistics import fmean, pstdev
+
 import pytest
 
+from peercell.agents.grid_messages import StateReport
+from peercell.agents.grid_parts import Reading, Stamp
 from peercell.agents.messages import Message
 from peercell.agents.trading.messages import FrozenPrice, Hello
 from peercell.broker.faults.fate import Parcel
-from peercell.broker.faults.kinds import AnyFault, Forge, Lie, Replay
+from peercell.broker.faults.kinds import AnyFault, Forge, Lie, MeterNoise, Replay
 from peercell.broker.faults.orders import Order
 from peercell.broker.faults.words import Twist, twist
 
@@ -26,6 +30,34 @@ def test_a_liar_tells_one_price_for_all_periods() -> None:
 def test_who_speaks_of_no_price_cannot_lie_about_it() -> None:
     hello = Hello(epoch=1, session=1)
     assert made(Lie(price_eur_per_kwh=1.0, on="rogue"), hello) == Twist(hello)
+
+
+def test_voltages_are_off_for_those_whose_meter_is() -> None:
+    reading = Reading(
+        losses_kw=1.0,
+        source_kw=1.0,
+        source_kvar=0.0,
+        v_min_pu=0.98,
+        v_max_pu=1.01,
+        loading_percent_max=None,
+        iterations=3,
+        voltages_pu=(1.0, None, 0.99),
+    )
+    report = StateReport(1, Stamp(1, 1, None), reading)
+    order = Order(id="f1", fault=MeterNoise(sigma_pu=0.01), seed=2, peers=("b",))
+    assert twist((order,), Parcel("grid", "c", 7, 1), report) == Twist(report)
+    off = []
+    for number in range(200):
+        found = twist((order,), Parcel("grid", "b", 7, number), report).message
+        assert isinstance(found, StateReport)
+        assert found.reading is not None
+        first, dead, last = found.reading.voltages_pu
+        assert dead is None
+        assert first is not None
+        assert last is not None
+        off += [first - 1.0, last - 0.99]
+    assert abs(fmean(off)) < 0.002
+    assert 0.008 < pstdev(off) < 0.012
 
 
 @pytest.mark.parametrize(
