@@ -131,7 +131,7 @@ def watch_campaign(
             say(f"{record.begun_s:6.1f} s  {record.row.id}  {record.row.what}")
         samples.append(Sample(clock() - campaign.origin_s, _gap_eur(told), seen.unmet))
         _close(campaign.begun, samples[-1], seen.messages)
-        if campaign.is_over and _is_settled(campaign.begun, samples[-1]):
+        if campaign.is_over and _is_settled(campaign, samples[-1]):
             return Watched(campaign.begun, samples)
         pause(POLL_S)
 
@@ -158,8 +158,20 @@ def _close(records: Sequence[StepRecord], sample: Sample, messages: Messages | N
             record.after = messages
 
 
-def _is_settled(records: Sequence[StepRecord], sample: Sample) -> bool:
-    """Return whether the cell is well again, or had all the time that it may take."""
+def _is_settled(campaign: Campaign, sample: Sample) -> bool:
+    """Return whether the cell is well again, or had all the time that it may take.
+
+    An interval is to be settled that was wholly traded afterwards, if there is still one.
+    """
+    records = campaign.begun
+    calendar = campaign.note.calendar
+    over_s = max((ended_s(record) for record in records), default=0.0)
+    deliveries = (
+        calendar.start_s(interval) - campaign.origin_s for interval in range(calendar.intervals)
+    )
+    later = (each for each in deliveries if each - calendar.interval_s >= over_s)
+    if sample.at_s < next(later, 0.0):
+        return False
     return all(
         sample.at_s > ended_s(record)
         and (
