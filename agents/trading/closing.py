@@ -58,6 +58,9 @@ class Closing:
         # The attempt and plan that all have voted for, and the last ones that we have voted for.
         self.decided: tuple[int, Position] | None = None
         self._pledge: tuple[int, Position] | None = None
+        self._pledges: dict[int, Position] = {}
+        # The attempt that somebody settles.
+        self._confirmed: int | None = None
         self._strictness = 1.0
         # Rounds for which the market has looked quiet, whatever became of an attempt meanwhile.
         self._quiet = 0
@@ -66,6 +69,8 @@ class Closing:
     def _begin(self, attempt: int) -> None:
         self.attempt = attempt
         self.frozen: PriceVector | None = None
+        # Whether an earlier life of ours has spoken in it, whose price we do not know.
+        self._is_spoken = False
         self.plan: Position | None = None
         self.agreement = Agreement(self.own, len(self.settings.roster))
         self.agreement.excused = self.excused
@@ -98,6 +103,7 @@ class Closing:
             return self.tell(sender)
         if sender not in self.links or len(message.price_eur_per_kwh) != len(self.settings.offers):
             return []
+        self._is_spoken |= message.heard and self.frozen is None
         repeated = sender in self._heard
         self._heard.setdefault(sender, message.price_eur_per_kwh)
         if repeated and not message.heard and self.frozen is not None:
@@ -112,6 +118,8 @@ class Closing:
             # An attempt that we have left may have come to its end without us.
             self.hear_decided(message.attempt)
         if self._follow(message.attempt):
+            own = 1 << self.own
+            self._is_spoken |= bool(votes & own and not self.agreement.votes & own)
             self.agreement.hear(sender, votes, message.debt_eur, message.granted_eur)
             self._note_vote()
             if self.decided is None:
@@ -124,6 +132,24 @@ class Closing:
         if self.decided is None and self._pledge is not None and attempt == self._pledge[0]:
             self.decided = self._pledge
 
+    def hear_confirmed(self, attempt: int) -> None:
+        """Take in that somebody settles an attempt, which counts if we have ever voted for it.
+
+        Who settles has voted in no later one, and never will: so no later one comes to an end.
+        """
+        self._confirmed = attempt
+        if self.decided is None and attempt in self._pledges:
+            self.decided = (attempt, self._pledges[attempt])
+
+    def recall(self, prices: PriceVector) -> list[Send]:
+        """Freeze again what an earlier life froze in the attempt that others settle."""
+        again = self.attempt == self._confirmed
+        if self._confirmed is None or self.decided is not None or (again and self.frozen):
+            return []
+        if not again:
+            self._begin(self._confirmed)
+        return self._freeze(prices)
+
     def _follow(self, attempt: int) -> bool:
         """Tell whether a message's attempt is ours, after joining a later one."""
         if attempt > self.attempt and self.decided is None:
@@ -134,6 +160,7 @@ class Closing:
         """Remember the plan once we have voted for it, and that all have."""
         if self.plan is not None and self.agreement.voted:
             self._pledge = (self.attempt, self.plan)
+            self._pledges[self.attempt] = self.plan
             if self.agreement.complete and self.decided is None:
                 self.decided = self._pledge
 
@@ -149,7 +176,7 @@ class Closing:
         quiet = self._is_quiet(supplies, prices, peer_prices)
         if quiet and self._failed(supplies):
             self._begin(self.attempt + 1)
-        if self.frozen is None and self._quiet >= QUIET_ROUNDS:
+        if self.frozen is None and not self._is_spoken and self._quiet >= QUIET_ROUNDS:
             sends += self._freeze(prices)
         elif self.frozen is not None and self.plan is None and self._age % ASK_ROUNDS == 0:
             sends += [self._price_for(peer, self.frozen) for peer in self._missing()]
@@ -199,6 +226,8 @@ class Closing:
         allowance = (1.0 - MARGIN) * self.settings.tolerance * plan.cost_eur
         rounding = rounding_eur(supplies, self.links, plan)
         self.agreement.declare(plan.gap_eur, allowance + rounding)
+        if self.attempt == self._confirmed and self.decided is None:
+            self.decided = (self.attempt, plan)
         self._note_vote()
 
     def _counts(self, peer: str) -> bool:

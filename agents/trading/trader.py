@@ -193,7 +193,10 @@ class MicrogridTrader:
             # Its last offer stays in force until it has a new one; its frozen price does not.
             self._closing.restarted(sender)
         if not isinstance(message, Hello):
-            return self._pricing.hear(sender, message)
+            # Who still trades has come back, and forgotten what was agreed on.
+            ended = self.phase is Phase.SETTLED and self._settling and message.epoch == self.epoch
+            told = self._settling.tell(sender) if ended and self._settling else []
+            return [*told, *self._pricing.hear(sender, message)]
         if self.phase is Phase.LISTENING:
             # A second hello means that ours was lost.
             again = known == message.session
@@ -214,10 +217,10 @@ class MicrogridTrader:
             case Tally():
                 return [*self._closing.hear_tally(sender, message)]
             case Confirmation():
-                if self.phase is Phase.LISTENING:
-                    self._recollection.hear(sender, message)
-                    return self._recollect()
-                self._closing.hear_decided(message.attempt)
+                self._closing.hear_confirmed(message.attempt)
+                forgot = self.phase is Phase.LISTENING or self._closing.decided is None
+                if forgot and self._settling is None:
+                    return self._remember(sender, message)
                 begun = self._advance()
                 heard = self._settling.hear(sender, message) if self._settling else []
                 return [*begun, *heard]
@@ -231,10 +234,18 @@ class MicrogridTrader:
         opened = self._close_gate()
         return [*opened, *(self._gate.hear(sender, message) if self._gate else [])]
 
-    def _recollect(self) -> list[Action]:
-        """Settle what an earlier life has agreed to, as soon as all neighbours have said so."""
+    def _remember(self, sender: str, message: Confirmation) -> list[Action]:
+        """Settle what an earlier life has agreed to, as soon as all neighbours have said so.
+
+        Those who have forgotten it too cannot say so; from the price of then follows what it was.
+        """
+        self._recollection.hear(sender, message)
         recalled = self._recollection.plan(self._supplies)
-        return [] if recalled is None else self._settle(*recalled)
+        if recalled is not None:
+            return self._settle(*recalled)
+        if self.phase is Phase.LISTENING or message.attempt == GATE_ATTEMPT:
+            return []
+        return [*self._closing.recall(message.peer_price_eur_per_kwh)]
 
     # What is done each round.
 

@@ -1,0 +1,230 @@
+"""Cells that are hurt by chance: anything may break for a while, then all is healed.
+
+While things break only what is never allowed is checked (safety); afterwards the cell also has to
+get where it would have got without (liveness). All follows from the seed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from bench.trading_rounds import market_of
+from tests.agents.push_sum_network import ledger_error
+from tests.agents.trading.graphs import complete, ring, star
+
+from peercell.agents.overlay import overlay
+from peercell.agents.protocol import (
+    Action,
+    Event,
+    Received,
+    Send,
+    SetTimer,
+    Started,
+    TimerFired,
+)
+from peercell.agents.push_sum import PushSum
+from peercell.agents.push_sum_messages import Heard, Sum
+from peercell.agents.trading.messages import TraderSettled
+from peercell.agents.trading.trader import MicrogridTrader, Phase
+from peercell.broker.checks import check
+from peercell.broker.faults.kinds import (
+    AnyFault,
+    Bandwidth,
+    Clock,
+    Corrupt,
+    Delay,
+    DiskFull,
+    Duplicate,
+    Kill,
+    Loss,
+    Memory,
+    Partition,
+    Pause,
+    Reorder,
+    Slow,
+)
+from peercell.broker.faults.network import LinkFaults
+from peercell.broker.faults.plan import FaultPlan, Step
+from peercell.broker.faults.staging import stage
+from peercell.broker.simulated_peer import Failpoint
+from peercell.broker.simulation import Simulation
+from peercell.broker.trade import SolveSettings, trade_result, trader_settings
+
+REPEAT = "PYTHONPATH=src:. python -m bench.seeds --first {seed} --count 1"
+HURT_S = 30.0
+STEPS = 5
+QUICK = LinkFaults(delay_s_min=0.2, delay_s_max=0.2)
+TRADERS, MEMBERS = 6, 16
+TRADE_GAP, GOSSIP_GAP = 1e-6, 1e-5
+# Rounds without faults, the 99th percentile of 1,000 seeds.
+TRADE_ROUNDS_P99, GOSSIP_ROUNDS_P99 = 140, 62
+SLACK = 3
+
+
+class SeedError(AssertionError):
+    """A seed that found something, with the command that repeats it."""
+
+    def __init__(self, seed: int, what: str) -> None:
+        super().__init__(f"seed {seed}: {what}\nrepeat with: {REPEAT.format(seed=seed)}")
+
+
+@dataclass
+class Gossiper:
+    """A member that averages a number with its neighbours, a tick a second."""
+
+    number: float
+    peers: tuple[str, ...]
+    rng: np.random.Generator
+    sums: PushSum = field(init=False)
+
+    def step(self, event: Event, now_s: float) -> list[Action]:
+        """See Role.step."""
+        match event:
+            case Started():
+                self.sums = PushSum((self.number,), 1 + int(1000 * now_s))
+                greetings = [self.sums.open_link(peer) for peer in self.peers]
+                return [*(Send(*each) for each in greetings if each), SetTimer("tick", 1.0)]
+            case TimerFired():
+                told = self.sums.tick(self.rng)
+                opened = [self.sums.open_link(peer) for peer in self.peers]
+                sends = [Send(*each) for each in (told, *opened) if each]
+                return [*sends, SetTimer("tick", 1.0)]
+            case Received(sender=sender, message=Sum() | Heard() as message):
+                answer = self.sums.receive(sender, message)
+                return [Send(*answer)] if answer else []
+            case _:
+                return []
+
+
+def plan_of(seed: int, names: tuple[str, ...]) -> FaultPlan:
+    """Return what breaks in a cell: some steps of any kind, all over after half a minute."""
+    rng = np.random.default_rng([seed, 1])
+    steps = []
+    for _ in range(STEPS):
+        at_s = float(rng.uniform(0.0, HURT_S - 2.0))
+        for_s = float(rng.uniform(1.0, HURT_S - at_s))
+        fault = _fault(rng, names, for_s)
+        steps.append(Step(fault=fault, at_s=at_s, for_s=None if isinstance(fault, Kill) else for_s))
+    return FaultPlan(seed, tuple(steps))
+
+
+def _fault(rng: np.random.Generator, names: tuple[str, ...], for_s: float) -> AnyFault:
+    some = ",".join(str(name) for name in rng.choice(names, int(rng.integers(1, 3)), replace=False))
+    arrow = ("{} from rest", "{}->rest", "rest->{}")[int(rng.integers(3))]
+    share = float(rng.uniform(0.1, 0.5))
+    state = list(Memory)[int(rng.integers(3))]
+    choices: list[AnyFault] = [
+        Loss(share=share),
+        Loss(share=1.0, on=arrow.format(some)),
+        Delay(delay_s=1.0, jitter_s=1.0),
+        Duplicate(share=share),
+        Reorder(share=share, by_s=3.0),
+        Corrupt(share=share),
+        Bandwidth(bytes_per_s=400.0, queue_s=2.0, on=some),
+        Partition(on=arrow.format(some)),
+        # One at a time: two neighbours that forget at once are an open finding (track-record.md).
+        Kill(on=some.split(",")[0], restart_after_s=for_s, state=state),
+        Pause(on=some),
+        Slow(on=some, share=0.2),
+        Clock(on=some, ahead_s=float(rng.uniform(-2.0, 2.0)), drift_ppm=200.0),
+        DiskFull(on=some),
+    ]
+    return choices[int(rng.integers(len(choices)))]
+
+
+def _hurt(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
+    """Let a cell be hurt, and return when all is healed."""
+    plan = plan_of(seed, names)
+    stage(plan, cell, dict.fromkeys(names, "peer"))
+    rng = np.random.default_rng([seed, 2])
+    point = list(Failpoint)[int(rng.integers(len(Failpoint)))]
+    cell.fail(str(rng.choice(names)), point, float(rng.uniform(0.0, HURT_S - 4.0)), 1.0)
+    cell.run(HURT_S)
+    # A point that nobody came to is no fault any more.
+    for name in names:
+        cell.peer(name).failpoint = None
+    check(cell)
+    return HURT_S
+
+
+def trade(seed: int, *, hurt: bool = True) -> int:
+    """Return the rounds that traders take to settle after they were hurt.
+
+    Raises
+    ------
+    SeedError : they do not, or not at the optimum.
+    """
+    graph = (ring, star, complete)[seed % 3]
+    kind = ("quadratic", "mixed")[seed % 2]
+    market = market_of(graph, TRADERS, seed % 50, kind)
+    settings = SolveSettings(tolerance=TRADE_GAP)
+    told = trader_settings(market, settings)
+    cell = Simulation(QUICK, seed)
+    for name, each in told.items():
+        cell.enlist(name, partial(MicrogridTrader, each))
+    begun_s = _hurt(cell, seed, tuple(told)) if hurt else 0.0
+
+    def settled() -> bool:
+        roles = [cell.peer(name).role for name in told]
+        return all(isinstance(r, MicrogridTrader) and r.phase is Phase.SETTLED for r in roles)
+
+    rounds = _until(cell, begun_s, SLACK * TRADE_ROUNDS_P99, settled)
+    if rounds is None:
+        phases = {name: getattr(cell.peer(name).role, "phase", None) for name in told}
+        raise SeedError(seed, f"not settled {SLACK * TRADE_ROUNDS_P99} rounds after: {phases}")
+    check(cell)
+    facts = {name: fact for _, name, fact in cell.facts_of(TraderSettled)}
+    result = trade_result(market, facts, cell.sent)
+    if not result.converged or result.relative_gap > 1.01 * TRADE_GAP:
+        raise SeedError(seed, f"settled {result.relative_gap:.1e} above the optimum")
+    return rounds
+
+
+def gossip(seed: int, *, hurt: bool = True) -> int:
+    """Return the ticks that members take to agree on the mean after they were hurt.
+
+    Raises
+    ------
+    SeedError : they do not, or mass was lost.
+    """
+    names = tuple(f"m{k}" for k in range(MEMBERS))
+    rng = np.random.default_rng([seed, 3])
+    numbers = {name: float(rng.uniform(-10.0, 10.0)) for name in names}
+    near = overlay(names, 2)
+    cell = Simulation(QUICK, seed)
+    for name in names:
+        member = partial(
+            Gossiper, numbers[name], near[name], np.random.default_rng(rng.integers(99))
+        )
+        cell.enlist(name, member)
+    begun_s = _hurt(cell, seed, names) if hurt else 0.0
+    mean = sum(numbers.values()) / MEMBERS
+
+    def agreed() -> bool:
+        members = [cell.peer(name).role for name in names]
+        found = [m.sums.estimate() for m in members if isinstance(m, Gossiper)]
+        return len(found) == MEMBERS and all(
+            each is not None and abs(each[0] - mean) <= 10.0 * GOSSIP_GAP for each in found
+        )
+
+    rounds = _until(cell, begun_s, SLACK * GOSSIP_ROUNDS_P99, agreed)
+    if rounds is None:
+        raise SeedError(seed, f"no common mean {SLACK * GOSSIP_ROUNDS_P99} ticks after")
+    check(cell)
+    for name in names:
+        role = cell.role(name)
+        if isinstance(role, Gossiper) and ledger_error(role.sums):
+            raise SeedError(seed, f"{name} has lost mass")
+    return rounds
+
+
+def _until(
+    cell: Simulation, begun_s: float, rounds_max: int, done: Callable[[], bool]
+) -> int | None:
+    """Return after how many rounds something holds; None when not within the most."""
+    for rounds in range(rounds_max + 1):
+        cell.run(begun_s + rounds)
+        if done():
+            return rounds
+    return None
