@@ -19,9 +19,10 @@ _SIGN = {OVER: 1.0, UNDER: -1.0}
 _LEARNT_MAX, _USUAL = 2.0, 1.25
 # An excess below this says nothing about the gain.
 _TELLING_PU = 1e-4
-# A model wrong by as much as a gain can mend overshoots by no more than this times the excess.
-# What does is news: a new plan, the sun behind a cloud.
-_OVERSHOOT_MAX = GAIN_MAX - 1.0
+# A model wrong by as much as a gain can mend overshoots by little more than this times the excess,
+# twice as far where devices came to the end of their range before. What overshoots further is news:
+# a new plan, the sun behind a cloud.
+_OVERSHOOT_MAX = 2.0 * (GAIN_MAX - 1.0)
 
 
 class Band(Struct, frozen=True, kw_only=True):
