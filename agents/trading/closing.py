@@ -7,6 +7,7 @@ lower ones. Trading goes on meanwhile.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import log2
 
 from peercell.agents.agreement import Agreement
@@ -45,8 +46,8 @@ class Closing:
     def __init__(self, settings: TraderSettings, links: Mapping[str, LinkPair]) -> None:
         self.settings = settings
         self.links = links
-        self._bits = {peer: 1 << k for k, peer in enumerate(settings.roster)}
-        self.own = settings.roster.index(settings.name)
+        self._places = _places_in(settings.roster)
+        self.own = self._places[settings.name]
         self.excused = 0
         self.epoch = 0
         self.patience = 4 + int(log2(len(settings.roster)))
@@ -90,7 +91,7 @@ class Closing:
 
     def excuse(self, peer: str, down: bool) -> None:
         """Count a member as down, or up again; its links count as open while it is down."""
-        bit = self._bits.get(peer, 0)
+        bit = self._bit(peer)
         self.excused = self.excused | bit if down else self.excused & ~bit
         if peer in self.links and self.decided is None:
             self._begin(self.attempt + 1)
@@ -231,7 +232,12 @@ class Closing:
         self._note_vote()
 
     def _counts(self, peer: str) -> bool:
-        return not self.excused & self._bits[peer]
+        return not self.excused or not self.excused & self._bit(peer)
+
+    def _bit(self, peer: str) -> int:
+        """Return the bit of a member in votes; 0 for who is none."""
+        place = self._places.get(peer)
+        return 0 if place is None else 1 << place
 
     def _missing(self) -> list[str]:
         return [peer for peer in self.links if peer not in self._heard and self._counts(peer)]
@@ -277,6 +283,12 @@ class Closing:
             self.agreement.debt_eur,
             self.agreement.granted_eur(peer),
         )
+
+
+@lru_cache(maxsize=4)
+def _places_in(roster: tuple[str, ...]) -> Mapping[str, int]:
+    """Return the place of each member; made once where thousands of traders share a process."""
+    return {peer: place for place, peer in enumerate(roster)}
 
 
 def _turnover(plan: Position) -> float:
