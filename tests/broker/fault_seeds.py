@@ -27,7 +27,7 @@ from peercell.agents.push_sum import PushSum
 from peercell.agents.push_sum_messages import Heard, Sum
 from peercell.agents.trading.messages import TraderSettled
 from peercell.agents.trading.trader import MicrogridTrader, Phase
-from peercell.broker.checks import check
+from peercell.broker.checks import InvariantError, check
 from peercell.broker.faults.kinds import (
     AnyFault,
     Bandwidth,
@@ -144,7 +144,7 @@ def _hurt(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
     # A point that nobody came to is no fault any more.
     for name in names:
         cell.peer(name).failpoint = None
-    check(cell)
+    _check(cell, seed)
     return HURT_S
 
 
@@ -173,7 +173,7 @@ def trade(seed: int, *, hurt: bool = True) -> int:
     if rounds is None:
         phases = {name: getattr(cell.peer(name).role, "phase", None) for name in told}
         raise SeedError(seed, f"not settled {SLACK * TRADE_ROUNDS_P99} rounds after: {phases}")
-    check(cell)
+    _check(cell, seed)
     facts = {name: fact for _, name, fact in cell.facts_of(TraderSettled)}
     result = trade_result(market, facts, cell.sent)
     if not result.converged or result.relative_gap > 1.01 * TRADE_GAP:
@@ -211,12 +211,19 @@ def gossip(seed: int, *, hurt: bool = True) -> int:
     rounds = _until(cell, begun_s, SLACK * GOSSIP_ROUNDS_P99, agreed)
     if rounds is None:
         raise SeedError(seed, f"no common mean {SLACK * GOSSIP_ROUNDS_P99} ticks after")
-    check(cell)
+    _check(cell, seed)
     for name in names:
         role = cell.role(name)
         if isinstance(role, Gossiper) and ledger_error(role.sums):
             raise SeedError(seed, f"{name} has lost mass")
     return rounds
+
+
+def _check(cell: Simulation, seed: int) -> None:
+    try:
+        check(cell)
+    except InvariantError as error:
+        raise SeedError(seed, str(error)) from None
 
 
 def _until(
