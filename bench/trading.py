@@ -82,8 +82,10 @@ GOALS: list[tuple[Graph, int, str, int | None, float | None]] = [
     (ring, 1000, "mixed", 55, None),
     (mesh, 1000, "quadratic", 40, 150.0),
     (mesh, 1000, "mixed", 100, None),
+    (mesh, 1000, "mixed in cells", 100, None),
     (mesh, 100, "quadratic", 40, None),
     (mesh, 100, "mixed", 100, None),
+    (mesh, 100, "mixed in cells", 100, None),
     (tree, 100, "mixed", None, None),
     (ring, 100, "mixed", None, None),
 ]
@@ -123,7 +125,8 @@ def convergence(goals: Goals, quick: bool) -> Iterator[str]:
     yield "## Rounds and messages to 1e-6"
     yield ""
     yield f"Markets of seeds 0 to {SEEDS - 1}. Quotes are counted up to the certified round, `all`"
-    yield "counts every message until each trade is confirmed; both of the worst seed."
+    yield "counts every message until each trade is confirmed; both of the worst seed. `in cells`:"
+    yield "traders of whom each has a link to each clear at once."
     yield ""
     head = "market | rounds median / worst | goal | known | quotes a trader | goal | all"
     yield from table(head, rows)

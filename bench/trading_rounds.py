@@ -1,13 +1,16 @@
 """The markets that trading is measured on, and how rounds are counted."""
 
 import sys
+from itertools import combinations
 
+import networkx as nx
 import numpy as np
+from msgspec.structs import replace
 from tests.agents.trading.graphs import Graph, draw
 from tests.agents.trading.play import Play
 
 from peercell.agents.trading.certificate import position
-from peercell.broker.instance import Market
+from peercell.broker.instance import Market, market_cells
 from peercell.broker.trade import SolveSettings
 
 Prices = dict[str, float]
@@ -18,7 +21,28 @@ ROUNDS_MAX = 1500
 
 def market_of(graph: Graph, size: int, seed: int, kind: str, *, cell: bool = False) -> Market:
     edges = graph(size, np.random.default_rng(seed))
-    return draw(edges, seed, mixed=kind == "mixed", cell=cell)
+    market = draw(edges, seed, mixed=kind.startswith("mixed"), cell=cell)
+    return in_cells(market) if kind.endswith("in cells") else market
+
+
+def in_cells(market: Market) -> Market:
+    """Return a market whose traders clear with all who know each other at once.
+
+    The largest group in which everyone has a link to everyone is a cell, then the largest among the
+    links that are left; links of no group of three stay bilateral.
+    """
+    left = nx.Graph((link.seller, link.buyer) for link in market.links)
+    groups: list[tuple[str, ...]] = []
+    while True:
+        group = max((sorted(group) for group in nx.find_cliques(left)), key=_size_then_name)
+        if len(group) < 3:
+            return replace(market, cells=tuple(market_cells(market.links, tuple(groups))))
+        groups.append(tuple(group))
+        left.remove_edges_from(combinations(group, 2))
+
+
+def _size_then_name(group: list[str]) -> tuple[int, list[str]]:
+    return len(group), group
 
 
 def gap_of(play: Play, prices: Prices) -> float:

@@ -117,9 +117,9 @@ DAMPING_FALL, DAMPING_RISE, DAMPING_MIN = 0.8, 1.2, 0.5
 # The share of moves that turned is averaged with this weight of the newest. Chance turns half of
 # them; a trader that turns more often than this is in a cycle, or pulls against one.
 TURN_WEIGHT, TURNS_MOST = 0.25, 0.55
-# A larger cell is cleared at once: the price of a member in further cells swings with the news from
-# either side, without any cycle, and to average would only hold that up.
-TURNS_MOST_CLEARED = 0.9
+# A larger cell is cleared at once: the price of a member in further cells swings for a while with
+# the news from either side, without any cycle, and to average would only hold that up.
+TURN_WEIGHT_CLEARED = 0.1
 
 ImportCurve = BilateralCurve | ClearingCurve
 
@@ -165,7 +165,7 @@ class Responder:
         before = self.price
         self.price = clearing_price(self.supply, exact, bent, before)
         cells: list[ImportCurve] = [*exact, *bent]
-        self._calm_down(self.price - before, TURNS_MOST_CLEARED if bent else TURNS_MOST)
+        self._calm_down(self.price - before, TURN_WEIGHT_CLEARED if bent else TURN_WEIGHT)
         self._drift += self.price - before
         if moves is not None:
             around = self._drift + NEIGHBOUR_WEIGHT * sum(moves)
@@ -229,7 +229,7 @@ class Responder:
         if drift != 0.0:
             self._last_drift = drift
 
-    def _calm_down(self, move: float, turns_most: float) -> None:
+    def _calm_down(self, move: float, weight: float) -> None:
         """Average more while the price keeps turning: single moves count, so cycles end.
 
         A group at its limits whose prices chase each other in a circle would else never grow
@@ -238,7 +238,7 @@ class Responder:
         if move == 0.0:
             return
         turned = 1.0 if move * self._last_move < 0.0 else 0.0
-        self._turns += TURN_WEIGHT * (turned - self._turns)
-        change = DAMPING_FALL if self._turns > turns_most else DAMPING_RISE
+        self._turns += weight * (turned - self._turns)
+        change = DAMPING_FALL if self._turns > TURNS_MOST else DAMPING_RISE
         self._damping = min(max(self._damping * change, DAMPING_MIN), 1.0)
         self._last_move = move
