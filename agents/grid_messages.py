@@ -24,6 +24,7 @@ from peercell.agents.grid_parts import (
     DeadBand,
     DeadBus,
     Digest,
+    Disturbance,
     LocalTime,
     MicrogridFacts,
     Name,
@@ -98,6 +99,17 @@ class SwitchingOrder(Message, frozen=True):
 
     seq: Seq
     switching: Switching
+    view: View | None = None
+
+
+class DisturbanceOrder(Message, frozen=True):
+    """Disturb assets, in place of what befell them under that name; operators only; `StateReport`.
+
+    What their owners and controllers set goes on below it, and holds again when it is over.
+    """
+
+    seq: Seq
+    disturbance: Disturbance
     view: View | None = None
 
 
@@ -265,6 +277,7 @@ class GridSnapshot(Message, frozen=True):
     corrections: Annotated[tuple[Correction, ...], Meta(max_length=ELEMENTS_MAX)] = ()
     primary: Annotated[tuple[Correction, ...], Meta(max_length=ELEMENTS_MAX)] = ()
     stored: Annotated[tuple[Stored, ...], Meta(max_length=ELEMENTS_MAX)] = ()
+    disturbances: Annotated[tuple[Disturbance, ...], Meta(max_length=ELEMENTS_MAX)] = ()
 
 
 class GridStats(Message, frozen=True):
@@ -305,6 +318,7 @@ GridRequest = (
     | Corrections
     | SoftOpenPointOrder
     | SwitchingOrder
+    | DisturbanceOrder
     | TimeOrder
     | RestoreOrder
     | StateQuery

@@ -224,6 +224,21 @@ class Switching(Part, frozen=True):
     sources: Annotated[tuple[SourceState, ...], Meta(max_length=CHANGES_MAX)] = ()
 
 
+class Disturbed(Part, frozen=True):
+    """An asset that injects `by_kw` more than it is set to, or has tripped and gives nothing."""
+
+    asset: Name
+    by_kw: Power = 0.0
+    tripped: bool = False
+
+
+class Disturbance(Part, frozen=True):
+    """What befalls assets, on top of plans and corrections; without assets it is over."""
+
+    name: Name
+    assets: Annotated[tuple[Disturbed, ...], Meta(max_length=ELEMENTS_MAX)] = ()
+
+
 class SensitivityModel(StrEnum):
     """How exact a sensitivity must be.
 
@@ -361,6 +376,7 @@ class Thing(StrEnum):
     TAP = "tap"
     OUTAGE = "outage"
     SOURCE = "source"
+    DISTURBANCE = "disturbance"
     STATE = "state"
 
 

@@ -121,6 +121,8 @@ for _name, _line in (
     ("replay", "Let a share of the messages of peers be sent once more, much later."),
     ("forge", "Let a share of the messages of peers be said in the name of another one, too."),
     ("line-open", "Take a line or transformer out of service, by its name or its two buses."),
+    ("load-step", "Let each of some loads take in so much more, kW, than it is set to."),
+    ("pv-trip", "Let generators put nothing in, whatever they are set to."),
     (
         "meter-noise",
         "Let the voltages that peers measure be off by chance, with this standard deviation.",

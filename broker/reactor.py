@@ -16,6 +16,7 @@ from typing import NamedTuple, assert_never
 import zmq
 
 from peercell.agents.errors import PeercellError
+from peercell.agents.grid_messages import GridRefusal
 from peercell.agents.messages import Message
 from peercell.agents.protocol import (
     Action,
@@ -313,6 +314,8 @@ class Reactor:
                 case Record():
                     for observer in self._observers:
                         observer(seat.peer, action.fact)
+                case Reply(request_id=0, answer=GridRefusal() as refusal):
+                    log.error("a fault has no effect: %s (%s)", refusal.what, refusal.why)
                 case Reply():
                     self._control.answer(action.request_id, action.answer)
                 case _:
@@ -379,3 +382,4 @@ class Reactor:
         for peer in order.peers if request is not None else ():
             if request is not None and (place := self._places.get(peer)) is not None:
                 self._step(place.seat, Commanded(0, request), now_s + self._ahead_s)
+                self._injector.hits[order.id] = len(order.branches or order.assets)

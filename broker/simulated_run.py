@@ -34,12 +34,13 @@ def simulate(order: RunOrder, say: Callable[[str], None], faults: FaultPlan = NO
     config = read_order(order)
     clock = config.cell.clock
     # As with processes, the market opens one interval after its peers are there.
-    plan = plan_cell(config, load_grid(config), clock.interval_s / clock.speed)
+    grid = load_grid(config)
+    plan = plan_cell(config, grid, clock.interval_s / clock.speed)
     note = run_note(plan, order, 0.0)
     cell = simulation(_faults(config.cell.network), plan.seed)
     for spec in peer_specs(plan):
         cell.enlist(spec.peer, partial(_build, spec))
-    stage(faults, cell, note.roles, note.begins_s)
+    stage(faults, cell, note.roles, note.begins_s, grid.cell)
     run = Run(note, ())
     told = 0
     say(HEADER)

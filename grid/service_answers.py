@@ -213,7 +213,7 @@ class Reader:
         cell, access = self._plant.cell, self._rights.access(caller)
         sees_all = access.sees_all or access.operates
         seen = self._rights.sight(caller).nodes
-        position = self._plant.position
+        position, (p_kw, q_kvar) = self._plant.position, standing.injected
         peer = "" if isinstance(caller, int) else caller
         return GridWelcome(
             seq=seq,
@@ -228,8 +228,8 @@ class Reader:
                     asset=asset.id,
                     bus=customer.bus,
                     kind=asset.kind.value,
-                    p_kw=float(standing.p_kw[position[asset.id]]),
-                    q_kvar=float(standing.q_kvar[position[asset.id]]),
+                    p_kw=float(p_kw[position[asset.id]]),
+                    q_kvar=float(q_kvar[position[asset.id]]),
                     rating_kva=asset.rating_kva,
                 )
                 for customer in cell.customers
@@ -290,6 +290,9 @@ class Reader:
             corrections=tuple(standing.corrections[name] for name in sorted(standing.corrections)),
             primary=tuple(standing.primary[name] for name in sorted(standing.primary)),
             stored=self._plant.stored(standing),
+            disturbances=tuple(
+                standing.disturbances[name] for name in sorted(standing.disturbances)
+            ),
         )
 
 
@@ -304,9 +307,9 @@ def _slope(picture: Picture, standing: Standing, bus: str, model: SensitivityMod
                     f"power is injected at {feeder.power_flow.active.size} nodes",
                     "ask for the first-order model, which is 2 to 5 % off",
                 )
-            return feeder.sensitivity(standing.p_kw, standing.q_kvar, bus)
+            return feeder.sensitivity(*standing.injected, bus)
         case SensitivityModel.FIRST_ORDER:
-            return feeder.first_order_sensitivity(standing.p_kw, standing.q_kvar, bus)
+            return feeder.first_order_sensitivity(*standing.injected, bus)
         case SensitivityModel.LINDISTFLOW:
             # The linear model is the first-order one at no load.
             none = np.zeros_like(standing.p_kw)

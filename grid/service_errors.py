@@ -1,8 +1,11 @@
 """Why the grid service refuses: the one error that becomes a `GridRefusal`."""
 
+from collections.abc import Iterable
+
 from peercell.agents.errors import PeercellError
 from peercell.agents.grid_parts import RefusalCode, RefusalFacts
 from peercell.grid.errors import CollapseError, NoSourceError, UnknownElementError
+from peercell.grid.nearest import unknown
 
 _NO_FACTS = RefusalFacts()
 
@@ -27,6 +30,10 @@ class RefusedError(PeercellError):
         return self
 
 
+# Share of a rating that may be exceeded: what rounding makes of a power that is just within.
+ROUNDING = 1.0 + 1e-9
+
+
 def refusal(error: PeercellError) -> RefusedError:
     """Return what the service says about an error of the physics."""
     match error:
@@ -41,6 +48,14 @@ def refusal(error: PeercellError) -> RefusedError:
         case _:
             code, facts = RefusalCode.BAD_TOPOLOGY, _NO_FACTS
     return RefusedError(code, error.what, error.why, error.fix).with_facts(facts)
+
+
+def unknown_asset(name: str, known: Iterable[str]) -> RefusedError:
+    """Return the refusal of an asset that is not there."""
+    error = unknown("asset", name, known)
+    return RefusedError(RefusalCode.UNKNOWN_ASSET, error.what, error.why, error.fix).with_facts(
+        RefusalFacts(element=name)
+    )
 
 
 def too_much(thing: str, asset: str, kva: float, rating: float) -> RefusedError:

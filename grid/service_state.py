@@ -11,6 +11,7 @@ from peercell.agents.control.device import Device, DeviceSettings
 from peercell.agents.errors import PeercellError
 from peercell.agents.grid_parts import (
     Correction,
+    Disturbance,
     RefusalCode,
     RefusalFacts,
     SetPoint,
@@ -25,6 +26,7 @@ from peercell.grid.feeder import Feeder, Steps
 from peercell.grid.model import Cell, Source
 from peercell.grid.profiles import power_at
 from peercell.grid.rows import row_at
+from peercell.grid.service_disturbances import upset_by
 from peercell.grid.service_errors import RefusedError, refusal
 from peercell.grid.service_reading import Lens, Picture, picture_of_step
 from peercell.grid.service_standing import Arrangement, Standing
@@ -129,6 +131,8 @@ class Plant:
         if at is not None and standing.at is not None:
             passed_s = (at - standing.at).total_seconds()
             planned_kw, p_kw = standing.planned[0], standing.p_kw
+            if standing.upset is not None:
+                planned_kw, p_kw = standing.upset.own(planned_kw), standing.upset.own(p_kw)
             standing.store = self._stores.after(standing.store, planned_kw, p_kw, passed_s)
         standing.at, standing.is_new = at, True
         standing.planned, standing.p_kw, standing.q_kvar = self._follow(standing.base)
@@ -191,6 +195,18 @@ class Plant:
         standing.is_new = True
         _keep(standing.primary, shift)
         self._combine(standing, shift.asset)
+
+    def disturb(self, standing: Standing, disturbance: Disturbance) -> None:
+        """Let something befall assets, in place of what did under that name."""
+        if disturbance == standing.disturbance(disturbance.name):
+            return
+        standing.is_new = True
+        standing.disturbances.pop(disturbance.name, None)
+        if disturbance.assets:
+            standing.disturbances[disturbance.name] = disturbance
+        # In the order of the names, so that sums have the same bits after a restore.
+        sorted_ones = [standing.disturbances[name] for name in sorted(standing.disturbances)]
+        standing.upset = upset_by(sorted_ones, self.position)
 
     def wanted(self, standing: Standing, asset: str) -> tuple[float, float]:
         """Return P and the change of Q that are wanted of an asset, within what it can do."""
@@ -267,7 +283,7 @@ class Plant:
         lens = self.lens(standing.arrangement)
         self.solves += 1
         try:
-            state = lens.feeder.solve(standing.p_kw, standing.q_kvar)
+            state = lens.feeder.solve(*standing.injected)
             return Picture(lens, state, standing.powers)
         except PeercellError as error:
             raise refusal(error) from None
@@ -286,8 +302,8 @@ class Plant:
                     found[number] = error
                 continue
             steps = lens.feeder.solve_steps(
-                np.array([standings[number].p_kw for number in members]),
-                np.array([standings[number].q_kvar for number in members]),
+                np.array([standings[number].injected[0] for number in members]),
+                np.array([standings[number].injected[1] for number in members]),
             )
             for row, number in enumerate(members):
                 if steps.converged[row]:
@@ -307,7 +323,8 @@ class Plant:
         # A step of a batch fails quietly; the collapse of a single state would explain itself at
         # length, but as a share of all power and not of this change.
         lens = self.lens(bad.arrangement)
-        if lens.feeder.solve_steps(bad.p_kw[None], bad.q_kvar[None]).converged[0]:
+        p_kw, q_kvar = bad.injected
+        if lens.feeder.solve_steps(p_kw[None], q_kvar[None]).converged[0]:
             return self.solve(bad)
         raise _collapse(lens, good, bad)
 
@@ -317,11 +334,11 @@ def _collapse(lens: Lens, good: Standing, bad: Standing) -> RefusedError:
 
     Two batches narrow the fraction down to 1/1024; the first state of each has a solution.
     """
+    (good_kw, good_kvar), (bad_kw, bad_kvar) = good.injected, bad.injected
 
     def solved(shares: Real) -> Steps:
         return lens.feeder.solve_steps(
-            good.p_kw + shares * (bad.p_kw - good.p_kw),
-            good.q_kvar + shares * (bad.q_kvar - good.q_kvar),
+            good_kw + shares * (bad_kw - good_kw), good_kvar + shares * (bad_kvar - good_kvar)
         )
 
     fraction, width = 0.0, 1.0

@@ -7,6 +7,7 @@ from typing import TypeVar, assert_never
 
 from peercell.agents.grid_messages import (
     Corrections,
+    DisturbanceOrder,
     RestoreOrder,
     SetPoints,
     SoftOpenPointOrder,
@@ -15,6 +16,7 @@ from peercell.agents.grid_messages import (
 )
 from peercell.agents.grid_parts import (
     Correction,
+    Disturbance,
     Outage,
     RefusalCode,
     RefusalFacts,
@@ -25,9 +27,17 @@ from peercell.agents.grid_parts import (
     TapPosition,
     Thing,
 )
-from peercell.grid.devices.soft_open_point import SoftOpenPoint
 from peercell.grid.nearest import unknown
-from peercell.grid.service_errors import RefusedError, refusal, stale_seq, too_much
+from peercell.grid.service_disturbances import check_disturbance
+from peercell.grid.service_errors import (
+    ROUNDING,
+    RefusedError,
+    refusal,
+    stale_seq,
+    too_much,
+    unknown_asset,
+)
+from peercell.grid.service_points import sides_of
 from peercell.grid.service_rights import Caller, GridServiceSettings, Rights
 from peercell.grid.service_standing import (
     Arrangement,
@@ -38,15 +48,17 @@ from peercell.grid.service_standing import (
 )
 from peercell.grid.service_state import Plant
 
-Write = SetPoints | Corrections | SoftOpenPointOrder | SwitchingOrder | TimeOrder | RestoreOrder
+Operation = SwitchingOrder | DisturbanceOrder | TimeOrder | RestoreOrder
+Write = SetPoints | Corrections | SoftOpenPointOrder | Operation
 # To ask a tuple takes a fifth of the time.
-WRITES = SetPoints, Corrections, SoftOpenPointOrder, SwitchingOrder, TimeOrder, RestoreOrder
+WRITES = (
+    SetPoints, Corrections, SoftOpenPointOrder,
+    SwitchingOrder, DisturbanceOrder, TimeOrder, RestoreOrder,
+)  # fmt: skip
 AnyChange = TypeVar("AnyChange", bound=Change)
 Value = TypeVar("Value", bool, int)
 
-_ROUNDING = 1.0 + 1e-9
 _SOURCE_PU_MIN, _SOURCE_PU_MAX = 0.5, 1.5
-_UNLIMITED_KVA = 1e12
 _NOTHING: dict[str, float] = {}
 
 
@@ -64,12 +76,12 @@ class Writer:
         cell = plant.cell
         self._plant, self._rights = plant, rights
         self._points = settings.soft_open_points
-        self._rating = [asset.rating_kva for asset in plant.assets]
+        self._rating = {asset.id: asset.rating_kva for asset in plant.assets}
         # What each peer's own assets carry at most: one look-up says whose and how much.
         self._own_kva: dict[Caller, dict[str, float]] = {}
         for asset, peer in rights.owner_of.items():
-            rating = self._rating[plant.position[asset]]
-            most_kva = inf if rating is None else rating * _ROUNDING
+            rating = self._rating[asset]
+            most_kva = inf if rating is None else rating * ROUNDING
             self._own_kva.setdefault(peer, {})[asset] = most_kva
         self._buses = {bus.id for bus in cell.buses}
         self._closed = {switch.id: switch.closed for switch in cell.switches}
@@ -95,22 +107,25 @@ class Writer:
                 for wanted in self._newer(standing, caller, request.seq, request.corrections):
                     self._plant.correct(standing, wanted)
             case SoftOpenPointOrder():
-                sides = self._sides(caller, request)
+                sides = sides_of(request, self._points, self._rating, self._rights, caller)
                 self._plant.place(standing, self._newer(standing, caller, request.seq, sides))
-            case SwitchingOrder() | TimeOrder() | RestoreOrder():
+            case SwitchingOrder() | DisturbanceOrder() | TimeOrder() | RestoreOrder():
                 self._operate(standing, caller, request)
             case _:
                 assert_never(request)
 
-    def _operate(
-        self, standing: Standing, caller: Caller, order: SwitchingOrder | TimeOrder | RestoreOrder
-    ) -> None:
+    def _operate(self, standing: Standing, caller: Caller, order: Operation) -> None:
         match order:
             case SwitchingOrder():
                 self._rights.check_operator(caller, "change what is connected")
                 changes = self._rearrangements(standing, order.switching)
                 for change in self._newer(standing, caller, order.seq, changes):
                     self._rearrange(standing, change)
+            case DisturbanceOrder():
+                self._rights.check_operator(caller, "disturb assets")
+                check_disturbance(order.disturbance, self._plant.position)
+                for told in self._newer(standing, caller, order.seq, (order.disturbance,)):
+                    self._plant.disturb(standing, told)
             case TimeOrder():
                 self._rights.check_operator(caller, "move the time")
                 self._move(standing, order)
@@ -167,16 +182,12 @@ class Writer:
     def _check_points(self, points: tuple[SetPoint, ...]) -> None:
         position = self._plant.position
         for point in points:
-            number = position.get(point.asset)
-            if number is None:
-                error = unknown("asset", point.asset, position)
-                raise RefusedError(
-                    RefusalCode.UNKNOWN_ASSET, error.what, error.why, error.fix
-                ).with_facts(RefusalFacts(element=point.asset))
-            rating = self._rating[number]
+            if point.asset not in position:
+                raise unknown_asset(point.asset, position)
+            rating = self._rating[point.asset]
             if rating is not None:
                 kva = hypot(point.p_kw or 0.0, point.q_kvar or 0.0)
-                if kva > rating * _ROUNDING:
+                if kva > rating * ROUNDING:
                     raise too_much(f'asset "{point.asset}"', point.asset, kva, rating)
         if len(points) > 1 and len({point.asset for point in points}) < len(points):
             raise RefusedError(
@@ -184,31 +195,6 @@ class Writer:
                 "an asset is set twice in one request",
                 "which of the two shall hold is not said",
             )
-
-    def _sides(self, caller: Caller, order: SoftOpenPointOrder) -> tuple[SetPoint, SetPoint]:
-        """Return the set-points of both sides of a soft open point."""
-        name = order.soft_open_point
-        if name not in self._points:
-            raise refusal(unknown("soft open point", name, self._points))
-        sides = self._points[name]
-        first, second = sides.first_asset, sides.second_asset
-        self._rights.check_owner(caller, first)
-        self._rights.check_owner(caller, second)
-        device = SoftOpenPoint(_UNLIMITED_KVA, sides.loss_share)
-        power = device.give(order.first_kw, order.first_kvar, order.second_kvar)
-        second_kw = float(power.p2_kw)
-        for asset, p_kw, q_kvar in (
-            (first, order.first_kw, order.first_kvar),
-            (second, second_kw, order.second_kvar),
-        ):
-            rating = self._rating[self._plant.position[asset]]
-            if rating is not None and hypot(p_kw, q_kvar) > rating * _ROUNDING:
-                thing = f'side "{asset}" of the soft open point "{name}"'
-                raise too_much(thing, asset, hypot(p_kw, q_kvar), rating)
-        return (
-            SetPoint(first, order.first_kw, order.first_kvar),
-            SetPoint(second, second_kw, order.second_kvar),
-        )
 
     def _rearrangements(
         self, standing: Standing, switching: Switching, *, can_be_empty: bool = False
@@ -308,6 +294,8 @@ class Writer:
             return change == standing.set_point(change.asset)
         if isinstance(change, Correction):
             return change == standing.correction(change.asset)
+        if isinstance(change, Disturbance):
+            return change == standing.disturbance(change.name)
         return self._rearranged(standing.arrangement, change) == standing.arrangement
 
     def _rearrange(self, standing: Standing, change: Rearrangement) -> None:
@@ -377,6 +365,9 @@ class Writer:
             plant.correct(restored, wanted)
         for shift in snapshot.primary:
             plant.shift(restored, shift)
+        for disturbance in snapshot.disturbances:
+            check_disturbance(disturbance, plant.position)
+            plant.disturb(restored, disturbance)
         for change in changes:
             self._rearrange(restored, change)
         plant.move(restored, snapshot.stamp.at)

@@ -22,11 +22,13 @@ from peercell.broker.faults.kinds import (
     Kill,
     Lie,
     LineOpen,
+    LoadStep,
     Loss,
     Memory,
     MeterNoise,
     Partition,
     Pause,
+    PvTrip,
     Reorder,
     Replay,
     Slow,
@@ -239,6 +241,28 @@ def line_open(line: str) -> AnyFault:
 def islanding(microgrid: str) -> AnyFault:
     """Take all lines out of service that connect a microgrid to the rest."""
     return Islanding(microgrid=microgrid)
+
+
+@_kind("load-step", "20 load-11 --for 20s", "--for 20s -- -5 'load-*'")
+@click.argument("by_kw", metavar="KW", type=click.FloatRange(-1e6, 1e6))
+@click.argument("on", metavar="ASSETS")
+def load_step(by_kw: float, on: str) -> AnyFault:
+    """Let each of some loads take in so much more, kW, than it is set to.
+
+    What a load injects, positive into the grid as everywhere, falls by KW; a negative KW is a load
+    that takes in less. ASSETS are patterns of names of assets, customers, prosumers or buses.
+    """
+    return LoadStep(by_kw=by_kw, on=on)
+
+
+@_kind("pv-trip", "'pv-*' --for 20s", "mg1.c1 --for 20s")
+@click.argument("on", metavar="ASSETS")
+def pv_trip(on: str) -> AnyFault:
+    """Let generators put nothing in, whatever they are set to.
+
+    ASSETS are patterns of names of assets, customers, prosumers or buses.
+    """
+    return PvTrip(on=on)
 
 
 @_kind("meter-noise", "0.01 role=voltage --for 20s")

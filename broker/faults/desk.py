@@ -126,6 +126,7 @@ class FaultDesk:
             links=request.links,
             peers=request.peers,
             branches=request.branches,
+            assets=request.assets,
             until_s=until_s,
         )
         if not self._cases:

@@ -1,13 +1,19 @@
-"""What faults of the grid ask of the grid service, and which branches they open."""
+"""What faults of the grid ask of the grid service, and which branches and assets they hit."""
 
-from peercell.agents.errors import PeercellError
-from peercell.agents.grid_messages import SwitchingOrder
-from peercell.agents.grid_parts import Outage, Switching
+from fnmatch import fnmatchcase
+
+from peercell.agents.grid_messages import DisturbanceOrder, SwitchingOrder
+from peercell.agents.grid_parts import Disturbance, Disturbed, Outage, Switching
 from peercell.agents.messages import Message
 from peercell.broker.faults.kinds import AnyFault, Islanding, LineOpen, LoadStep, PvTrip
 from peercell.broker.faults.orders import Order
-from peercell.grid.model import Cell
+from peercell.grid.model import AssetKind, Cell
 from peercell.grid.nearest import unknown
+
+_LOADS = frozenset({AssetKind.LOAD, AssetKind.EV, AssetKind.HEAT_PUMP})
+_GENERATORS = frozenset(
+    {AssetKind.PV, AssetKind.WIND, AssetKind.BIOMASS, AssetKind.HYDRO, AssetKind.GENERATOR}
+)
 
 
 def branches_of(fault: AnyFault, cell: Cell) -> tuple[str, ...]:
@@ -15,27 +21,46 @@ def branches_of(fault: AnyFault, cell: Cell) -> tuple[str, ...]:
 
     Raises
     ------
-    PeercellError : there is no such line or microgrid, or processes do not know this fault yet.
+    UnknownElementError : there is no such line or microgrid.
     """
     match fault:
         case LineOpen(line=line):
             return (_branch(line, cell),)
         case Islanding(microgrid=name):
             return _boundary(name, cell)
-        case LoadStep() | PvTrip():
-            raise PeercellError(
-                f"processes have no {fault.kind} yet", "", "peercell fault add line-open --help"
-            )
+        case _:
+            return ()
+
+
+def assets_of(fault: AnyFault, cell: Cell) -> tuple[str, ...]:
+    """Return the assets that a fault disturbs: loads or generators; none for other kinds.
+
+    Its selector is patterns with commas between them, of names of assets, customers, prosumers such
+    as `mg1.c1`, or buses.
+
+    Raises
+    ------
+    UnknownElementError : a pattern means no load, or no generator.
+    """
+    match fault:
+        case LoadStep(on=on):
+            return _assets(on, "load", _LOADS, cell)
+        case PvTrip(on=on):
+            return _assets(on, "generator", _GENERATORS, cell)
         case _:
             return ()
 
 
 def grid_request(order: Order, now_s: float, *, begins: bool) -> Message | None:
     """Return what to ask of a grid service when a fault begins or ends; None for other kinds."""
+    seq = int(1000.0 * now_s)
+    if order.assets:
+        disturbed = tuple(_disturbed(order.fault, each) for each in order.assets) if begins else ()
+        return DisturbanceOrder(seq, Disturbance(order.id, disturbed))
     if not order.branches:
         return None
     outages = tuple(Outage(branch, out=begins) for branch in order.branches)
-    return SwitchingOrder(int(1000.0 * now_s), Switching(outages=outages))
+    return SwitchingOrder(seq, Switching(outages=outages))
 
 
 def _branch(name: str, cell: Cell) -> str:
@@ -61,3 +86,35 @@ def _boundary(name: str, cell: Cell) -> tuple[str, ...]:
     ends = [(each.id, each.from_bus, each.to_bus) for each in cell.branches]
     ends += [(each.id, each.hv_bus, each.lv_bus) for each in cell.transformers]
     return tuple(branch for branch, *buses in ends if len(inside & set(buses)) == 1)
+
+
+def _assets(on: str, what: str, kinds: frozenset[AssetKind], cell: Cell) -> tuple[str, ...]:
+    """Return the assets of some kinds that a selector means, in the order of the cell."""
+    microgrid_of = {bus: each.id for each in cell.zones.microgrids for bus in each.buses}
+    names = {
+        asset.id: (
+            asset.id,
+            customer.id,
+            f"{microgrid_of.get(customer.bus, '')}.{customer.id}",
+            customer.bus,
+        )
+        for customer in cell.customers
+        for asset in customer.assets
+        if asset.kind in kinds
+    }
+    found: set[str] = set()
+    for pattern in (part.strip() for part in on.split(",")):
+        meant = {
+            asset for asset, those in names.items() if any(fnmatchcase(n, pattern) for n in those)
+        }
+        if not meant:
+            raise unknown(what, pattern, names)
+        found |= meant
+    return tuple(asset for asset in names if asset in found)
+
+
+def _disturbed(fault: AnyFault, asset: str) -> Disturbed:
+    """Return what befalls an asset; a load that takes in more injects less."""
+    if isinstance(fault, LoadStep):
+        return Disturbed(asset, by_kw=-fault.by_kw)
+    return Disturbed(asset, tripped=True)

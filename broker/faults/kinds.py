@@ -174,14 +174,17 @@ class LineOpen(Fault, frozen=True, kw_only=True):
 
 
 class LoadStep(Fault, frozen=True, kw_only=True):
-    """Assets take in so much more, kW, than they are set to; `on` is a pattern of their names."""
+    """Loads take in so much more, kW, each, than they are set to: they inject so much less.
+
+    Negative: they take in less. `on` is patterns of names of assets, customers, prosumers or buses.
+    """
 
     by_kw: Annotated[float, Meta(ge=-1e6, le=1e6)]
     on: Selector
 
 
 class PvTrip(Fault, frozen=True, kw_only=True):
-    """Assets put nothing in; `on` is a pattern of their names."""
+    """Generators put nothing in, neither P nor Q; `on` selects them as for a `LoadStep`."""
 
     on: Selector
 

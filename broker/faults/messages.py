@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from peercell.agents.grid_parts import Names
 from peercell.agents.messages import Message
 from peercell.broker.faults.aim import ALL_LINKS, Links
 from peercell.broker.faults.kinds import AnyFault, SpanS
@@ -22,7 +23,7 @@ class AddFault(Message, frozen=True):
     fault, seed : what is wrong, and the seed of its chance
     at_s : s after the beginning of the run, for the journal
     for_s : s until it is taken back; None for not by itself
-    links, peers, branches : that it hits
+    links, peers, branches, assets : that it hits
     """
 
     fault: AnyFault
@@ -32,6 +33,7 @@ class AddFault(Message, frozen=True):
     links: Links = ALL_LINKS
     peers: Annotated[tuple[Name, ...], Meta(max_length=PEERS_MAX)] = ()
     branches: Annotated[tuple[Name, ...], Meta(max_length=PEERS_MAX)] = ()
+    assets: Names = ()
 
 
 class FaultAdded(Message, frozen=True):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from peercell.agents.grid_parts import Names
 from peercell.broker.faults.aim import ALL_LINKS, Links
 from peercell.broker.faults.fate import Active
 from peercell.broker.faults.kinds import AnyFault, LinkFault
@@ -26,6 +27,7 @@ class Order(Struct, frozen=True, kw_only=True):
     links : that it hits, when it is a fault of links
     peers : that it hits, when it is one of peers or of what they say
     branches : lines and transformers that it opens
+    assets : that it disturbs
     until_s : s, Unix time at which everybody takes it back by himself; None for not by himself
     """
 
@@ -35,6 +37,7 @@ class Order(Struct, frozen=True, kw_only=True):
     links: Links = ALL_LINKS
     peers: Annotated[tuple[Name, ...], Meta(max_length=PEERS_MAX)] = ()
     branches: Annotated[tuple[Name, ...], Meta(max_length=PEERS_MAX)] = ()
+    assets: Names = ()
     until_s: Instant | None = None
 
     def is_over(self, now_s: float) -> bool:

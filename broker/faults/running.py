@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from peercell.broker.clock import steady_clock
 from peercell.broker.config import load_grid
 from peercell.broker.faults.aimed import aimed, links_hit
-from peercell.broker.faults.grid_faults import branches_of
+from peercell.broker.faults.grid_faults import assets_of, branches_of
 from peercell.broker.faults.kinds import GridFault, LinkFault
 from peercell.broker.faults.messages import (
     AddFault,
@@ -36,8 +36,8 @@ class FaultRow(Struct, frozen=True, kw_only=True):
     seed : of its chance
     ends_s : s from now until it takes itself back; None for not by itself
     links : links that it hits, of those that have carried messages; None when it hits peers
-    peers : that it hits, when it hits peers, or lines that it opens
-    hits : messages that it did something to, or processes, since it is on
+    peers : that it hits, when it hits peers, or lines that it opens, or assets that it disturbs
+    hits : messages that it did something to, or processes, lines or assets, since it is on
     """
 
     id: str
@@ -69,7 +69,11 @@ def add_fault(folder: Path, note: RunNote, step: Step, *, dry_run: bool = False)
     request = aimed(step, {state.peer: state.role for state in states}, at_s)
     if isinstance(request.fault, GridFault):
         cell = load_grid(read_order(RunOrder(config=Path(note.config)))).cell
-        request = structs.replace(request, branches=branches_of(request.fault, cell))
+        request = structs.replace(
+            request,
+            branches=branches_of(request.fault, cell),
+            assets=assets_of(request.fault, cell),
+        )
     row = FaultRow(
         id="",
         kind=request.fault.kind,
@@ -77,7 +81,7 @@ def add_fault(folder: Path, note: RunNote, step: Step, *, dry_run: bool = False)
         seed=request.seed,
         ends_s=request.for_s,
         links=_link_count(request, states),
-        peers=request.branches or request.peers,
+        peers=request.branches or request.assets or request.peers,
         hits=0,
     )
     if dry_run:
@@ -129,7 +133,7 @@ def _row(
         seed=order.seed,
         ends_s=None if order.until_s is None else max(0.0, order.until_s - now_s),
         links=links_hit(order.links, talking) if on_links else None,
-        peers=order.branches or order.peers,
+        peers=order.branches or order.assets or order.peers,
         hits=hits.get(order.id, 0) + found.signals,
     )
 

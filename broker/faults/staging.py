@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from peercell.agents.errors import PeercellError
-from peercell.agents.grid_messages import SwitchingOrder
-from peercell.agents.grid_parts import Outage, Switching
 from peercell.broker.faults.aim import links_at, peers_at
 from peercell.broker.faults.fate import Active
+from peercell.broker.faults.grid_faults import assets_of, branches_of, grid_request
 from peercell.broker.faults.kinds import (
     Clock,
     DiskFull,
     Fault,
+    GridFault,
     Kill,
-    LineOpen,
     LinkFault,
     Memory,
+    MeterNoise,
     Pause,
     PeerFault,
     Slow,
 )
+from peercell.broker.faults.orders import Order
 from peercell.broker.faults.plan import FaultPlan, Step
+from peercell.grid.model import Cell
 
 if TYPE_CHECKING:
     from peercell.broker.simulation import Simulation
@@ -33,15 +35,20 @@ _COMMANDS = 1 << 40
 
 
 class _Stage(Struct, frozen=True):
-    """Where a step is carried out: a cell, the roles of its peers, and when the plan begins."""
+    """Where a step is carried out: a cell, its peers' roles, when the plan begins, its grid."""
 
     cell: "Simulation"
     roles: Mapping[str, str]
     origin_s: float
+    grid: Cell | None
 
 
 def stage(
-    plan: FaultPlan, cell: "Simulation", roles: Mapping[str, str], origin_s: float = 0.0
+    plan: FaultPlan,
+    cell: "Simulation",
+    roles: Mapping[str, str],
+    origin_s: float = 0.0,
+    grid: Cell | None = None,
 ) -> None:
     """Schedule a plan on a simulated cell that is still to run.
 
@@ -51,13 +58,14 @@ def stage(
     cell : its peers were enlisted, so that they can be restarted
     roles : role of each peer
     origin_s : s, virtual time from which the times of the plan count
+    grid : the cell that its grid service solves, if it has one
 
     Raises
     ------
-    SelectorError : a step hits nobody.
+    SelectorError, UnknownElementError : a step hits nobody, or nothing.
     PeercellError : a step cannot be carried out in simulation.
     """
-    there = _Stage(cell, roles, origin_s)
+    there = _Stage(cell, roles, origin_s, grid)
     for number, step in enumerate(plan.seeded.steps):
         _schedule(there, step, number)
 
@@ -70,13 +78,13 @@ def _schedule(there: _Stage, step: Step, number: int) -> None:
         _kill(there, step, fault)
     elif isinstance(fault, PeerFault):
         _on_peers(there, step, fault)
-    elif isinstance(fault, LineOpen):
-        _open_line(there, step, fault, number)
+    elif isinstance(fault, GridFault) and not isinstance(fault, MeterNoise):
+        _in_grid(there, step, fault, number)
     else:
         raise PeercellError(
             f"a step cannot be simulated: {step.title}",
             f"simulation cannot do {fault.kind} yet",
-            "faults of links and of peers, or line-open",
+            "faults of links, of peers, or of the grid",
         )
 
 
@@ -138,20 +146,26 @@ def _heal(cell: "Simulation", name: str, fault: Fault) -> None:
             peer.disk_full = False
 
 
-def _open_line(there: _Stage, step: Step, fault: LineOpen, number: int) -> None:
-    """Let an operator take a line out of service, and put it back."""
-    grids = [name for name, role in there.roles.items() if role == "grid"]
-    if not grids:
+def _in_grid(there: _Stage, step: Step, fault: GridFault, number: int) -> None:
+    """Let an operator open lines or disturb assets, and undo it."""
+    peers = tuple(name for name, role in there.roles.items() if role == "grid")
+    if not peers or there.grid is None:
         raise PeercellError(f"{step.title} needs a grid", "no peer of this cell has the role grid")
+    order = Order(
+        id=f"step {number}",
+        fault=fault,
+        branches=branches_of(fault, there.grid),
+        assets=assets_of(fault, there.grid),
+    )
 
-    def order(out: bool) -> None:
-        request_id = _COMMANDS + 2 * number + out
-        switching = Switching(outages=(Outage(fault.line, out),))
-        request = SwitchingOrder(request_id, switching)
-        there.cell.command(grids[0], request_id, request, there.cell.now_s)
+    def ask(request_id: int, *, begins: bool) -> None:
+        request = grid_request(order, there.cell.now_s, begins=begins)
+        if request is not None:
+            there.cell.command(peers[0], request_id, request, there.cell.now_s)
 
-    there.cell.call(there.origin_s + step.at_s, partial(order, True))  # noqa: FBT003 - as above
-    _at_end(there, step, partial(order, False))  # noqa: FBT003 - as above
+    first_id = _COMMANDS + 2 * number
+    there.cell.call(there.origin_s + step.at_s, partial(ask, first_id, begins=True))
+    _at_end(there, step, partial(ask, first_id + 1, begins=False))
 
 
 def _at_end(there: _Stage, step: Step, undo: "partial[None]") -> None:

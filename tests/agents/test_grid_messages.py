@@ -9,6 +9,7 @@ import pytest
 from msgspec import inspect
 
 from peercell.agents.grid_messages import (
+    DisturbanceOrder,
     GridReply,
     GridRequest,
     GridRevision,
@@ -22,6 +23,8 @@ from peercell.agents.grid_messages import (
 from peercell.agents.grid_parts import (
     Case,
     DeadBand,
+    Disturbance,
+    Disturbed,
     Outage,
     Reading,
     RefusalCode,
@@ -99,6 +102,7 @@ EXAMPLES: list[Message] = [
         ),
     ),
     SwitchingOrder(6, Switching()),
+    DisturbanceOrder(8, Disturbance("f1", (Disturbed("pv-2", tripped=True),))),
     StateReport(7, Stamp(1, 2), Reading(1.0, -2.0, 3.0, 0.9, 1.1, None, 8, (1.0, None), (None,))),
 ]
 

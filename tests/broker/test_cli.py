@@ -35,7 +35,7 @@ NO_DATA = {
 FAULTS = (
     "loss", "delay", "duplicate", "reorder", "corrupt", "bandwidth", "partition", "kill", "pause",
     "slow", "clock", "disk-full", "lie", "replay", "forge", "line-open", "islanding",
-    "meter-noise",
+    "meter-noise", "load-step", "pv-trip",
 )  # fmt: skip
 STARTING = {
     f"peercell {name}" for name in ("demo", "run", "up", "down", "watch", "replay", "fault run")

@@ -155,6 +155,13 @@ def test_a_line_opens_for_a_while_and_rogue_words_do_no_harm(cell: Cell) -> None
     until(lambda: cell.json("status")["grid"] is not None)
     opened = cell.json("fault", "add", "line-open", "10-3", "--for", "20s")
     assert opened["peers"] == ["line-0"]
+    stepped = cell.json("fault", "add", "load-step", "10", "load-1*", "--for", "20s")
+    assert len(stepped["peers"]) > 1
+    cell.json("fault", "add", "pv-trip", "mg1.c1", "--for", "20s")
+    until(
+        lambda: [row["hits"] for row in cell.json("fault", "ls")] == [1, len(stepped["peers"]), 1]
+    )
+    assert "trip of mg1.c1" in cell.run("--home", str(cell.home), "status").out
     cell.json("fault", "add", "replay", "50%", "mg2.trader", "--after", "300ms", "--for", "20s")
     cell.json("fault", "add", "lie", "mg3.trader", "--price=-10", "--for", "2s")
     until(lambda: _accounted(cell)["refused"].get("duplicate", 0) > 5)

@@ -3,12 +3,15 @@
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import pytest
+from tests.broker.village import make_village
 
 from peercell.agents.errors import PeercellError
-from peercell.agents.grid_messages import SwitchingOrder
+from peercell.agents.grid_messages import StateQuery, StateReport
+from peercell.agents.grid_parts import View
 from peercell.agents.messages import Message
-from peercell.agents.protocol import Action, Commanded, Event, Received, Role, Send, SetTimer
+from peercell.agents.protocol import Action, Event, Received, Role, Send, SetTimer
 from peercell.broker.faults.kinds import (
     AnyFault,
     Bandwidth,
@@ -20,10 +23,13 @@ from peercell.broker.faults.kinds import (
     Islanding,
     Kill,
     LineOpen,
+    LoadStep,
     Loss,
     Memory,
+    MeterNoise,
     Partition,
     Pause,
+    PvTrip,
     Reorder,
     Slow,
 )
@@ -31,8 +37,11 @@ from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.plan import FaultPlan, Step
 from peercell.broker.faults.staging import stage
 from peercell.broker.simulation import Simulation
+from peercell.grid.service import GridService
+from peercell.grid.service_rights import GridServiceSettings
 
 ROLES = {"a": "talker", "b": "talker", "grid": "grid"}
+VIEW = View(buses=("1", "3"), branches=("line-3",), assets=("pv-3", "load-2"))
 QUICK = LinkFaults(delay_s_min=0.01, delay_s_max=0.01)
 
 
@@ -49,16 +58,12 @@ class Talker:
     peer: str
     heard: list[tuple[float, int]] = field(default_factory=list)
     said: int = 0
-    ordered: list[Message] = field(default_factory=list)
 
     def step(self, event: Event, now_s: float) -> list[Action]:
         """See Role.step."""
         match event:
             case Received(message=Beat(number=number)):
                 self.heard.append((now_s, number))
-                return []
-            case Commanded(request=request):
-                self.ordered.append(request)
                 return []
             case _ if self.peer:
                 self.said += 1
@@ -174,14 +179,35 @@ def test_who_can_save_nothing_cannot_come_back() -> None:
     assert cell.peer("a").runs
 
 
-def test_an_operator_opens_a_line_and_closes_it() -> None:
-    _, talkers = staged(LineOpen(line="l1"))
-    orders = [each for each in talkers["grid"].ordered if isinstance(each, SwitchingOrder)]
-    outages = [each.switching.outages[0] for each in orders]
-    assert [(each.branch, each.out) for each in outages] == [("l1", True), ("l1", False)]
+@pytest.mark.parametrize(
+    "fault",
+    [
+        LineOpen(line="2-3"),
+        Islanding(microgrid="mg-1"),
+        LoadStep(by_kw=5.0, on="load-*"),
+        PvTrip(on="pv-3"),
+    ],
+)
+def test_the_grid_is_hurt_for_a_while_and_is_as_before(fault: AnyFault) -> None:
+    cell = Simulation(QUICK)
+    village = make_village()
+    profiles = {name: np.ones(12, np.float32) for name in ("home", "sun")}
+    cell.enlist("grid", lambda: GridService(village, profiles, GridServiceSettings()))
+    step = Step(fault=fault, at_s=1.0, for_s=2.0)
+    stage(FaultPlan(0, (step,)), cell, {"grid": "grid"}, grid=village)
+    cell.command("grid", 1, StateQuery(0, VIEW), 0.5)
+    cell.command("grid", 2, StateQuery(0, VIEW), 2.0)
+    cell.command("grid", 3, StateQuery(0, VIEW), 4.0)
+    cell.run(5.0)
+    shown = [cell.replies[number] for number in (1, 2, 3)]
+    before, during, after = (s.reading for s in shown if isinstance(s, StateReport))
+    assert during != before
+    assert after == before
 
 
-@pytest.mark.parametrize("fault", [Loss(share=0.1, on="c"), Islanding(microgrid="mg1")])
+@pytest.mark.parametrize(
+    "fault", [Loss(share=0.1, on="c"), MeterNoise(sigma_pu=0.01), LineOpen(line="line-1")]
+)
 def test_what_hits_nobody_or_cannot_be_done_is_an_error(fault: AnyFault) -> None:
     with pytest.raises(PeercellError):
         staged(fault)
