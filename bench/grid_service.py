@@ -298,8 +298,7 @@ def page(cell: Cell, goals: Goals) -> Iterator[str]:
     yield "## Spread"
     yield ""
     yield f"In each of {ROUNDS} rounds every server worked for {SECONDS:g} s, one after the other."
-    yield "What else the machine does meets one of them and not the next, and decides how many"
-    yield "clients ask at once: a turn costs about as much for one request as for three."
+    yield "What else the machine does meets one of them and not the next."
     yield ""
     yield from table("ratio of CPU | least | median | greatest | goal reached in", spread)
     over = median(a / b for a, b in zip(own.per_s, slow.per_s, strict=True))

@@ -58,6 +58,8 @@ LIVE = STARTING | {
         *(f"fault add {kind}" for kind in FAULTS),
     )
 }
+# Commands that need a class or a sweep of one's own, or take long: their own tests run them.
+OWN_INPUT = {f"peercell {name}" for name in ("agent check", "sweep", "results repro")}
 HEAVY = {
     "numpy", "pandas", "pandapower", "scipy", "cvxpy", "mesa", "starlette", "matplotlib", "rich",
     "simbench",

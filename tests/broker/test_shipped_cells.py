@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.broker.conftest import Run
-from tests.broker.test_cli import COMMANDS, LIVE, NO_DATA
+from tests.broker.test_cli import COMMANDS, LIVE, NO_DATA, OWN_INPUT
 
 from peercell.broker.cells import load_cell, save_cell, shipped_names
 
@@ -17,7 +17,7 @@ CASE = Path(__file__).parents[1] / "reference" / "control" / "semiurb4-ov.json"
 EXAMPLES = [
     example
     for path, leaf, _ in COMMANDS
-    if path not in NO_DATA | LIVE
+    if path not in NO_DATA | LIVE | OWN_INPUT
     for example in getattr(leaf, "examples", ())
 ]
 
