@@ -13,8 +13,8 @@ from tests.broker.conftest import Run as RunCli
 from peercell.agents.protocol import PeerDown, PeerUp
 from peercell.broker.clock import steady_clock
 from peercell.broker.faults.aim import Links, Side
-from peercell.broker.faults.fate import Active
 from peercell.broker.faults.kinds import Partition
+from peercell.broker.faults.orders import Order
 from peercell.broker.home import CellHome
 from peercell.broker.islands import Told, absences, islands
 from peercell.broker.launch import launch
@@ -110,8 +110,10 @@ def test_a_cell_of_processes_in_two_parts_says_who_hears_nobody(
     folder = home / note.cell
     CellHome(folder).prepare()
     side = frozenset({"mg1.trader", "mg1.c1"})
-    fault = Active(
-        Partition(on="mg1.* from rest"), links=Links(Side(side), Side(side, others=True))
+    fault = Order(
+        id="f1",
+        fault=Partition(on="mg1.* from rest"),
+        links=Links(Side(side), Side(side, others=True)),
     )
     launch(structs.replace(supervised(plan, order, folder), faults=(fault,)))
     write_note(note, folder)
