@@ -32,7 +32,7 @@ EXPONENT_MAX = 1.1
 RATIO_MAX = 5.0
 
 
-class Member(Agent):  # type: ignore[misc]  # Mesa has no types
+class Member(Agent):
     """A member in a plain Mesa model: it calls its neighbours."""
 
     def __init__(self, model: Model, name: str, number: float) -> None:
@@ -46,7 +46,7 @@ class Member(Agent):  # type: ignore[misc]  # Mesa has no types
             self.model.carry(self.name, *told)
 
 
-class Plain(Model):  # type: ignore[misc]  # as above
+class Plain(Model):
     """A model that does the same with nothing in between."""
 
     def __init__(self, count: int) -> None:

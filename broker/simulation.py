@@ -164,12 +164,8 @@ class Simulation(Model):
         """Give a role an event at a time, as its host would."""
         self.at(at_s, self._meet, self.peer(name), event)
 
-    def call(self, at_s: float, action: Callable[[], None]) -> None:
-        """Do something at a time; things of one time are done in the order of the calls."""
-        self.at(at_s, action)
-
     def at(self, at_s: float, action: Callable[..., None], *given: Any) -> None:
-        """Do something with something at a time, as `call` does."""
+        """Do something with what is given, at a time; in the order of the calls at one time."""
         self._order += 1
         heappush(self._queue, (at_s, self._order, action, given))
 

@@ -56,7 +56,7 @@ def test_broken_limits_are_told_once_when_they_change() -> None:
     grid, simulation = run(LinkFaults(delay_s_min=0.01, delay_s_max=0.01))
     grid.limit_kw = 10.0
     for at_s, p_kw in ((103.0, 20.0), (104.0, 30.0), (112.0, 5.0)):
-        simulation.call(at_s, partial(grid.powers.update, pv=(p_kw, 0.0)))
+        simulation.at(at_s, partial(grid.powers.update, pv=(p_kw, 0.0)))
     simulation.run(125.0)
     changes = [fact for _, _, fact in simulation.facts if isinstance(fact, LimitsChanged)]
     assert [bool(change.broken) for change in changes] == [True, False]

@@ -174,8 +174,8 @@ def test_equal_seeds_give_equal_runs() -> None:
 
 def test_what_waits_for_a_paused_peer_comes_when_it_goes_on() -> None:
     simulation, one, other = pair(LinkFaults())
-    simulation.call(1.9, lambda: simulation.pace("b", paused=True))
-    simulation.call(4.2, lambda: simulation.pace("b"))
+    simulation.at(1.9, lambda: simulation.pace("b", paused=True))
+    simulation.at(4.2, lambda: simulation.pace("b"))
     simulation.run(6.0)
     assert other.heard == [(1.5, 1), (4.2, 2), (4.2, 3), (4.5, 4), (5.5, 5)]
     # Of its own timers one ran out meanwhile; a peer that stood still has missed the others.
@@ -202,8 +202,8 @@ def test_what_waits_for_a_paused_peer_is_bounded_and_gets_too_old() -> None:
     simulation.start("a", Hundredfold("b"))
     for second in range(60):
         simulation.command("a", second, Note(0), float(second))
-    simulation.call(1.0, lambda: simulation.pace("b", paused=True))
-    simulation.call(60.0, lambda: simulation.pace("b"))
+    simulation.at(1.0, lambda: simulation.pace("b", paused=True))
+    simulation.at(60.0, lambda: simulation.pace("b"))
     simulation.run(60.0)
     dropped = simulation.accounts.dropped
     # Of what there is room for, one is a timer of its own.
@@ -216,7 +216,7 @@ def test_what_waits_for_a_paused_peer_is_bounded_and_gets_too_old() -> None:
 
 def test_a_slow_peer_hears_later_but_hears_all() -> None:
     simulation, _, other = pair(LinkFaults(delay_s_min=0.05, delay_s_max=0.05))
-    simulation.call(0.5, lambda: simulation.pace("b", 0.1))
+    simulation.at(0.5, lambda: simulation.pace("b", 0.1))
     simulation.run(5.0)
     assert [number for _, number in other.heard] == [1, 2, 3, 4]
     assert [round(at_s, 3) for at_s, _ in other.heard] == [1.1, 2.1, 3.1, 4.1]
@@ -257,7 +257,7 @@ def test_a_peer_whose_disk_is_full_starts_when_there_is_room() -> None:
     simulation.enlist("a", lambda: Counter("b"))
     simulation.start("b", other := Counter("a"))
     simulation.peer("a").disk_full = True
-    simulation.call(2.5, lambda: setattr(simulation.peer("a"), "disk_full", False))
+    simulation.at(2.5, lambda: setattr(simulation.peer("a"), "disk_full", False))
     simulation.run(5.0)
     assert [at_s for at_s, _ in other.heard] == [4.5]
 
