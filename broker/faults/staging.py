@@ -99,7 +99,7 @@ def _kill(there: _Stage, step: Step, fault: Kill) -> None:
     at_s = there.origin_s + step.at_s
     for name in peers_at(fault.on, there.roles, step.seed or 0):
         there.cell.crash(name, at_s)
-        there.cell.call(at_s, partial(_forget, there.cell, name, fault.state))
+        there.cell.at(at_s, partial(_forget, there.cell, name, fault.state))
         there.cell.restart(name, at_s + fault.restart_after_s)
 
 
@@ -117,7 +117,7 @@ def _forget(cell: "Simulation", name: str, state: Memory) -> None:
 
 def _on_peers(there: _Stage, step: Step, fault: PeerFault) -> None:
     for name in peers_at(fault.on, there.roles, step.seed or 0):
-        there.cell.call(there.origin_s + step.at_s, partial(_hurt, there.cell, name, fault))
+        there.cell.at(there.origin_s + step.at_s, partial(_hurt, there.cell, name, fault))
         _at_end(there, step, partial(_heal, there.cell, name, fault))
 
 
@@ -164,10 +164,10 @@ def _in_grid(there: _Stage, step: Step, fault: GridFault, number: int) -> None:
             there.cell.command(peers[0], request_id, request, there.cell.now_s)
 
     first_id = _COMMANDS + 2 * number
-    there.cell.call(there.origin_s + step.at_s, partial(ask, first_id, begins=True))
+    there.cell.at(there.origin_s + step.at_s, partial(ask, first_id, begins=True))
     _at_end(there, step, partial(ask, first_id + 1, begins=False))
 
 
 def _at_end(there: _Stage, step: Step, undo: "partial[None]") -> None:
     if step.for_s is not None:
-        there.cell.call(there.origin_s + step.end_s, undo)
+        there.cell.at(there.origin_s + step.end_s, undo)
