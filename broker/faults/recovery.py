@@ -26,7 +26,8 @@ class StepOutcome(Struct, frozen=True, kw_only=True):
     unaccounted : messages whose counts contradict each other
     value_lost_eur : what the intervals cost more that were traded meanwhile; None if unknown
     limit_s : within which it had to heal; None for no limit
-    passed : whether it healed in time and nothing is unaccounted for
+    passed : whether it healed in time, an interval was traded afterwards to show that, and nothing
+        is unaccounted for
     """
 
     id: str
@@ -115,7 +116,7 @@ class _Judge(Struct):
             unaccounted=unaccounted,
             value_lost_eur=self._value_lost_eur(record.begun_s, until_s),
             limit_s=record.step.limit_s,
-            passed=in_time and not unaccounted,
+            passed=in_time and after is not None and not unaccounted,
         )
 
     def _window(self, record: StepRecord) -> list[Sample]:
@@ -168,6 +169,8 @@ def _line(number: int, step: StepOutcome) -> str:
     healed = "not well again" if step.healed_s is None else f"well after {step.healed_s:.1f} s"
     limit = "" if step.limit_s is None else f" (limit {step.limit_s:g} s)"
     wrong = f", {step.unaccounted} messages unaccounted for" if step.unaccounted else ""
+    if step.rounds is None:
+        wrong += ", but no interval was traded afterwards"
     verdict = "PASS" if step.passed else "FAIL"
     return (
         f"step {number}  {step.step:<32} gap peaked at {step.peak_gap_eur:.2g} EUR, {healed}"

@@ -61,7 +61,9 @@ def interval(number: int, cost_eur: float) -> IntervalRow:
     )
 
 
-def found(ill_s: tuple[float, float], limit_s: float | None, after: Messages | None) -> Recovery:
+def found(
+    ill_s: tuple[float, float], limit_s: float | None, after: Messages | None, traded: int = 4
+) -> Recovery:
     """Return the recovery of a cell that is ill for a time after a loss from 2 s to 5 s."""
     step = Step(fault=Loss(share=0.3), at_s=2.0, for_s=3.0, limit_s=limit_s, name="loss")
     row = FaultRow(
@@ -72,7 +74,7 @@ def found(ill_s: tuple[float, float], limit_s: float | None, after: Messages | N
         Sample(at_s / 2.0, 0.5 if at_s == 8 else 0.0, ("x",) * (ill_s[0] <= at_s / 2.0 < ill_s[1]))
         for at_s in range(60)
     ]
-    rows = [interval(number, 1.5) for number in range(4)]
+    rows = [interval(number, 1.5) for number in range(traded)]
     costs = dict.fromkeys(range(4), 1.0)
     return recovery(NOTE, Watched([record], samples), rows, costs, ORIGIN_S)
 
@@ -112,6 +114,12 @@ def test_a_step_fails(
     assert not told.passed
     assert "FAIL" in recovery_text(told)
     assert "Some steps failed." in recovery_markdown(told, "")
+
+
+def test_a_step_after_the_end_of_the_market_shows_nothing() -> None:
+    told = found((99.0, 99.0), 1.0, messages(31), traded=2)
+    assert not told.passed
+    assert "but no interval was traded afterwards   FAIL (limit 1 s)" in recovery_text(told)
 
 
 def test_a_cell_that_notices_nothing_heals_at_once() -> None:
