@@ -39,7 +39,7 @@ from bench.control_runs import (
 from bench.measure import Goals, table
 from bench.pool import Job, measure
 
-from peercell.broker.plot_control import (
+from peercell.broker.plots.control import (
     DayCurves,
     TicksTaken,
     draw_energy,

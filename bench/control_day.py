@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.control_runs import CALM, FOLDER, controlled
 from msgspec import structs
 
-from peercell.broker.control_cases import cell_of, read_case
+from peercell.broker.solving.control_cases import cell_of, read_case
 from peercell.grid.control_case import CaseFile, ControlCase, control_case
 from peercell.grid.controlled_feeder import ControlledFeeder, Outcome
 from peercell.grid.local_control import droop_alone, standard_droop, tuned_droop

@@ -9,12 +9,12 @@ from msgspec import structs
 
 from peercell.agents.control.paths import Path, Span
 from peercell.agents.convex import SolverError
-from peercell.broker import control_cell
-from peercell.broker.control_cases import load_control_case
-from peercell.broker.control_cell import agent_at
-from peercell.broker.control_log import ControlResult
-from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
 from peercell.broker.faults.network import LinkFaults
+from peercell.broker.solving import control_cell
+from peercell.broker.solving.control_cases import load_control_case
+from peercell.broker.solving.control_cell import agent_at
+from peercell.broker.solving.control_log import ControlResult
+from peercell.broker.solving.control_run import Algorithm, ControlRun, ControlSettings
 from peercell.grid.admittance import Real
 from peercell.grid.control_case import ControlCase
 from peercell.grid.controlled_feeder import ControlledFeeder, Outcome

@@ -24,19 +24,19 @@ from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Event, Send, SetTimer, Started, TimerFired
-from peercell.broker.balance import Messages, balance
-from peercell.broker.crew import PeerSpec, State
 from peercell.broker.faults.aimed import aimed
 from peercell.broker.faults.kinds import AnyFault, Kill, Partition, Pause
 from peercell.broker.faults.messages import FaultAdded
 from peercell.broker.faults.plan import Step as Fault
 from peercell.broker.home import CellHome
 from peercell.broker.journal import Start, Step, read
-from peercell.broker.launch import launch
-from peercell.broker.live import host_counts
-from peercell.broker.operate import ask_supervisor, peer_states, stop_cell, wait_until_up
-from peercell.broker.plan import Plan
-from peercell.broker.recorded import sent
+from peercell.broker.outcomes.recorded import sent
+from peercell.broker.processes.crew import PeerSpec, State
+from peercell.broker.processes.launch import launch
+from peercell.broker.processes.operate import ask_supervisor, peer_states, stop_cell, wait_until_up
+from peercell.broker.processes.plan import Plan
+from peercell.broker.status.balance import Messages, balance
+from peercell.broker.status.live import host_counts
 
 HERE = "bench.faults"
 PEERS, EVERY_S = 10, 0.05

@@ -31,7 +31,7 @@ from peercell.agents.protocol import Action, Event, Received, Role, Send
 from peercell.broker import reactor
 from peercell.broker.agent import run_crew
 from peercell.broker.cells import load_cell
-from peercell.broker.crew import Crew, Factory, PeerSpec
+from peercell.broker.processes.crew import Crew, Factory, PeerSpec
 from peercell.broker.sockets import LOOPBACK, Socket, bind, connect, endpoint_of, listen
 from peercell.broker.sockets import make as make_socket
 from peercell.broker.wire import VERSION, Codec, Envelope

@@ -26,17 +26,17 @@ from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Event, Send, SetTimer, Started, TimerFired
-from peercell.broker.crew import Crew, PeerSpec, State
 from peercell.broker.home import CellHome
 from peercell.broker.journal import Start, Step, read
-from peercell.broker.launch import launch
-from peercell.broker.operate import peer_states, stop_cell, wait_until_up
 from peercell.broker.operator_port import HostMessage, HostStatus, StatusQuery, ask
-from peercell.broker.plan import Plan
+from peercell.broker.processes.crew import Crew, PeerSpec, State
+from peercell.broker.processes.launch import launch
+from peercell.broker.processes.operate import peer_states, stop_cell, wait_until_up
+from peercell.broker.processes.plan import Plan
+from peercell.broker.processes.starter import ForkServer, Spawner, Starter
+from peercell.broker.processes.worker import Worker
 from peercell.broker.sockets import endpoint_of, listen
-from peercell.broker.starter import ForkServer, Spawner, Starter
 from peercell.broker.wire import Codec
-from peercell.broker.worker import Worker
 
 HERE = "bench.processes"
 IDLE_PEERS = 20

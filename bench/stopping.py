@@ -22,8 +22,8 @@ from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.certificate import position
 from peercell.agents.trading.links import links_by_peer
 from peercell.broker.faults.network import LinkFaults
-from peercell.broker.instance import Market
-from peercell.broker.trade import SolveSettings
+from peercell.broker.solving.instance import Market
+from peercell.broker.solving.trade import SolveSettings
 
 COMMAND = "PYTHONPATH=src:. python -m bench.stopping"
 TOLERANCE = 1e-6

@@ -36,8 +36,8 @@ from tests.agents.trading.play import Play
 from peercell.agents.trading.optimum import solve_centrally
 from peercell.agents.trading.settings import Method
 from peercell.broker.faults.network import LinkFaults
-from peercell.broker.instance import Market
-from peercell.broker.trade import SolveSettings, trade_out
+from peercell.broker.solving.instance import Market
+from peercell.broker.solving.trade import SolveSettings, trade_out
 
 OTHERS_MAX = 400
 SEEDS = 3

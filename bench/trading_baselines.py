@@ -12,7 +12,7 @@ from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.curves import BilateralCurve
 from peercell.agents.trading.links import Link
 from peercell.agents.trading.response import Tangent, exact_price
-from peercell.broker.instance import Market
+from peercell.broker.solving.instance import Market
 
 
 class Fista:

@@ -15,8 +15,8 @@ from peercell.agents.protocol import Action, Event, Role, Send
 from peercell.agents.trading.messages import Hello
 from peercell.agents.trading.trader import MicrogridTrader, Phase
 from peercell.broker.faults.network import LinkFaults
-from peercell.broker.instance import Market
-from peercell.broker.trade import SolveSettings
+from peercell.broker.solving.instance import Market
+from peercell.broker.solving.trade import SolveSettings
 
 
 class Quiet:

@@ -10,8 +10,8 @@ from tests.agents.trading.graphs import Graph, draw
 from tests.agents.trading.play import Play
 
 from peercell.agents.trading.certificate import position
-from peercell.broker.instance import Market, market_cells
-from peercell.broker.trade import SolveSettings
+from peercell.broker.solving.instance import Market, market_cells
+from peercell.broker.solving.trade import SolveSettings
 
 Prices = dict[str, float]
 

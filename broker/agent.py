@@ -30,10 +30,19 @@ from peercell.agents.messages import Message
 from peercell.agents.protocol import Role
 from peercell.agents.roster import PeerRecord, Sign, SignedRecord, record_of
 from peercell.broker.clock import Clock, steady_clock
-from peercell.broker.crew import Context, Crew, Factory, Failed, Left, Notice, PeerSpec, Ready
 from peercell.broker.home import CellHome
 from peercell.broker.journal import FORMAT, Journal, Start
 from peercell.broker.keys import load_or_make_key, verify
+from peercell.broker.processes.crew import (
+    Context,
+    Crew,
+    Factory,
+    Failed,
+    Left,
+    Notice,
+    PeerSpec,
+    Ready,
+)
 from peercell.broker.reactor import Doors, Reactor
 from peercell.broker.rosterfile import RosterFile
 from peercell.broker.seat import Seat

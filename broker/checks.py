@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from peercell.agents.trading.messages import LinkTrade, TraderSettled
-from peercell.broker.results import Run
+from peercell.broker.outcomes.results import Run
 
 if TYPE_CHECKING:
     from peercell.broker.simulation import Simulation

@@ -19,9 +19,9 @@ from click.exceptions import NoArgsIsHelpError
 
 from peercell import __version__
 from peercell.agents.errors import PeercellError
-from peercell.broker.command import LazyGroup, Session, common_options
-from peercell.broker.output import colour, explain, note
 from peercell.broker.solver_threads import use_one_solver_thread
+from peercell.broker.terminal.command import LazyGroup, Session, common_options
+from peercell.broker.terminal.output import colour, explain, note
 
 INTERRUPTED = 130
 

@@ -16,9 +16,9 @@ from msgspec import Meta, defstruct, field, structs
 from peercell.agents.errors import PeercellError
 from peercell.agents.units import Fraction
 from peercell.broker.cells import LoadedCell, load_cell, shipped_names
-from peercell.broker.role_tables import TABLES
-from peercell.broker.settings_table import Section, SettingsTable
-from peercell.broker.toml_file import ConfigError, Setting, TomlFile
+from peercell.broker.configuration.role_tables import TABLES
+from peercell.broker.configuration.settings_table import Section, SettingsTable
+from peercell.broker.configuration.toml_file import ConfigError, Setting, TomlFile
 from peercell.grid.model import Id
 from peercell.grid.partition import ZoneOverrides, partition
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from peercell.agents.observer import Observer
 from peercell.agents.protocol import Role
-from peercell.broker.crew import PeerSpec
+from peercell.broker.processes.crew import PeerSpec
 
 DIRECTORY = "directory"
 OBSERVER_MESSAGES = "peercell.agents.observer:ObserverMessage"

@@ -19,7 +19,7 @@ from msgspec import Struct
 from peercell import __version__
 from peercell.agents.errors import PeercellError
 from peercell.broker.home import CellHome
-from peercell.broker.running import State, running_cells
+from peercell.broker.processes.running import State, running_cells
 from peercell.broker.sockets import listen
 
 # A peer's id and a cell's name of usual length, for the path of its socket.

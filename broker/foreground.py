@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from peercell.agents.errors import PeercellError
 from peercell.broker.agent import run_crew
-from peercell.broker.cell_plan import plan_cell
 from peercell.broker.config import load_grid, read_config
-from peercell.broker.crew import JOURNAL_BYTES_MAX, Crew, PeerSpec
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
-from peercell.broker.live_plan import unions_of
+from peercell.broker.plans.cell import plan_cell
+from peercell.broker.plans.live import unions_of
+from peercell.broker.processes.crew import JOURNAL_BYTES_MAX, Crew, PeerSpec
 from peercell.broker.roles import CELL_MESSAGES, peer_spec
 from peercell.broker.sockets import endpoint_of, listen
 from peercell.grid.nearest import unknown

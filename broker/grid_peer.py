@@ -5,8 +5,8 @@ Only that process imports this page, and with it the solver.
 
 from msgspec import structs
 
-from peercell.broker.cell_plan import GridPeerSettings
 from peercell.broker.cells import load_cell
+from peercell.broker.plans.cell import GridPeerSettings
 from peercell.grid.service import GridService
 
 

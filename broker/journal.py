@@ -19,7 +19,7 @@ from msgspec.msgpack import Decoder, Encoder
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.protocol import Action, Event
-from peercell.broker.crew import JOURNAL_BYTES_MAX
+from peercell.broker.processes.crew import JOURNAL_BYTES_MAX
 from peercell.broker.wire import UNDECODABLE
 
 FORMAT = 1

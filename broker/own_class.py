@@ -17,11 +17,11 @@ from peercell.agents.trading.market import MarketTraderSettings
 from peercell.agents.trading.prosumer import ProsumerSettings
 from peercell.broker.agent import find
 from peercell.broker.config import Config
+from peercell.broker.configuration.role_tables import CONTROL, DSO, PROSUMER, TRADING, WHOLESALE
+from peercell.broker.configuration.settings_table import SettingsTable
+from peercell.broker.configuration.toml_file import ConfigError, Keys
 from peercell.broker.operator_port import HostMessage
-from peercell.broker.role_tables import CONTROL, DSO, PROSUMER, TRADING, WHOLESALE
 from peercell.broker.roles import CellMessage, settings_of
-from peercell.broker.settings_table import SettingsTable
-from peercell.broker.toml_file import ConfigError, Keys
 from peercell.broker.wire import Codec
 
 GROUP = "peercell.agents"

@@ -19,8 +19,8 @@ from peercell.agents.protocol import (
     TimerFired,
 )
 from peercell.broker.agent import find, rebuild
-from peercell.broker.crew import Context
 from peercell.broker.journal import JournalError, Start, Step, read, torn_bytes
+from peercell.broker.processes.crew import Context
 from peercell.broker.wire import UNDECODABLE, Codec, DropError
 
 FAILED = Encoder().encode(None)

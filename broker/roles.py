@@ -26,7 +26,7 @@ from peercell.agents.trading.contract_messages import (
 )
 from peercell.agents.trading.messages import OfferChange, TradingFact, TradingMessage
 from peercell.broker.agent import find
-from peercell.broker.crew import PeerSpec
+from peercell.broker.processes.crew import PeerSpec
 
 CellMessage = (
     TradingMessage

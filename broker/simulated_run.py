@@ -6,18 +6,18 @@ from functools import partial
 import numpy as np
 
 from peercell.agents.protocol import Role
-from peercell.broker.cell_plan import plan_cell
 from peercell.broker.checks import check
 from peercell.broker.config import Network, load_grid
-from peercell.broker.crew import PeerSpec
-from peercell.broker.demo import HEADER, grid_text, interval_line
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.plan import FaultPlan
 from peercell.broker.faults.staging import stage
-from peercell.broker.live_plan import RunOrder, peer_specs, read_order, run_note
-from peercell.broker.results import IntervalRow, Run
+from peercell.broker.outcomes.results import IntervalRow, Run
+from peercell.broker.plans.cell import plan_cell
+from peercell.broker.plans.live import RunOrder, peer_specs, read_order, run_note
+from peercell.broker.processes.crew import PeerSpec
 from peercell.broker.roles import build
 from peercell.broker.simulating import simulation
+from peercell.broker.terminal.demo import HEADER, grid_text, interval_line
 
 NO_FAULTS = FaultPlan()
 

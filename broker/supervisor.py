@@ -15,15 +15,15 @@ from msgspec import structs
 
 from peercell.agents.messages import Message
 from peercell.broker.clock import steady_clock
-from peercell.broker.crew import Crew
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
 from peercell.broker.faults.desk import FaultDesk, Hands
 from peercell.broker.faults.lines import Lines
 from peercell.broker.faults.messages import AddFault, EndFault, FaultsQuery
 from peercell.broker.home import CellHome
-from peercell.broker.lock import CellLock
 from peercell.broker.operator_port import Done, OperatorPort, Refusal, StopHost, Stopping
-from peercell.broker.plan import (
+from peercell.broker.processes.crew import Crew
+from peercell.broker.processes.lock import CellLock
+from peercell.broker.processes.plan import (
     CODEC,
     SUPERVISOR,
     PeersAnswer,
@@ -33,12 +33,12 @@ from peercell.broker.plan import (
     StartPeer,
     StopPeer,
 )
+from peercell.broker.processes.starter import ForkServer, Spawner, Starter, StarterError
+from peercell.broker.processes.worker import Worker
 from peercell.broker.signals import StopSignals
 from peercell.broker.sockets import Socket, bind, endpoint_of, listen, make
 from peercell.broker.solver_threads import use_one_solver_thread
-from peercell.broker.starter import ForkServer, Spawner, Starter, StarterError
 from peercell.broker.timers import Timers
-from peercell.broker.worker import Worker
 
 # A process that was asked to end and has not by then is killed.
 STOP_S = 3.0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from peercell.broker.cell_runs import end
+from peercell.broker.processes.cell_runs import end
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

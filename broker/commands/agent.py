@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from peercell.broker.command import Session, command, data_command, hint
 from peercell.broker.conformance.report import DEFAULT_SCHEDULES, report_of
 from peercell.broker.directory import DIRECTORY, directory_spec
 from peercell.broker.foreground import Alone, peer_of, run_peer
-from peercell.broker.output import Answer
-from peercell.broker.params import endpoint, instant, seed
+from peercell.broker.terminal.command import Session, command, data_command, hint
+from peercell.broker.terminal.output import Answer
+from peercell.broker.terminal.params import endpoint, instant, seed
 
 listen_option = click.option(
     "--listen",

@@ -6,22 +6,22 @@ from pathlib import Path
 import click
 from msgspec import structs
 
-from peercell.broker.cell_runs import begin, end, find_cell
 from peercell.broker.clock import steady_clock
-from peercell.broker.command import Session, data_command
 from peercell.broker.commands.options import cell_option, lab_option, selector_argument
 from peercell.broker.home import CellHome
-from peercell.broker.interrupts import Interrupts
-from peercell.broker.live import ask_cell
-from peercell.broker.live_plan import RunOrder, read_note
-from peercell.broker.logs import chosen_logs, follow, newest
-from peercell.broker.output import Answer, Row, Stream, record
-from peercell.broker.params import duration
-from peercell.broker.picture import picture
-from peercell.broker.run_text import run_text
-from peercell.broker.running import is_held, running_cells
-from peercell.broker.status_text import status_text
-from peercell.broker.waiting import Condition, wait_for
+from peercell.broker.plans.live import RunOrder, read_note
+from peercell.broker.processes.cell_runs import begin, end, find_cell
+from peercell.broker.processes.logs import chosen_logs, follow, newest
+from peercell.broker.processes.running import is_held, running_cells
+from peercell.broker.status.live import ask_cell
+from peercell.broker.status.picture import picture
+from peercell.broker.status.text import status_text
+from peercell.broker.status.waiting import Condition, wait_for
+from peercell.broker.terminal.command import Session, data_command
+from peercell.broker.terminal.interrupts import Interrupts
+from peercell.broker.terminal.output import Answer, Row, Stream, record
+from peercell.broker.terminal.params import duration
+from peercell.broker.terminal.run_text import run_text
 
 # s between two looks at the logs.
 FOLLOW_S = 0.2

@@ -8,11 +8,11 @@ from msgspec import structs
 
 from peercell.agents.errors import PeercellError
 from peercell.broker.cells import load_cell
-from peercell.broker.command import data_command
-from peercell.broker.config_check import check_config, check_text
-from peercell.broker.config_reference import ConfigKey, config_schema, config_tables
-from peercell.broker.config_starter import starter
-from peercell.broker.output import Answer, Format, record, render
+from peercell.broker.configuration.check import check_config, check_text
+from peercell.broker.configuration.reference import ConfigKey, config_schema, config_tables
+from peercell.broker.configuration.starter import starter
+from peercell.broker.terminal.command import data_command
+from peercell.broker.terminal.output import Answer, Format, record, render
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -11,16 +11,16 @@ from msgspec import Struct
 
 from peercell.agents.errors import MissingExtraError, PeercellError
 from peercell.agents.grid_parts import Reading
-from peercell.broker.command import data_command, hint
-from peercell.broker.control_cases import load_control_case
-from peercell.broker.control_log import ControlResult, optimum_of
-from peercell.broker.control_processes import control_with_processes
-from peercell.broker.control_run import Algorithm, ControlRun, ControlSettings
 from peercell.broker.faults.network import LinkFaults
-from peercell.broker.interrupts import Interrupts
-from peercell.broker.output import Answer, record, table
-from peercell.broker.params import percent, picture, span
-from peercell.broker.plot_control import draw_profile
+from peercell.broker.plots.control import draw_profile
+from peercell.broker.solving.control_cases import load_control_case
+from peercell.broker.solving.control_log import ControlResult, optimum_of
+from peercell.broker.solving.control_processes import control_with_processes
+from peercell.broker.solving.control_run import Algorithm, ControlRun, ControlSettings
+from peercell.broker.terminal.command import data_command, hint
+from peercell.broker.terminal.interrupts import Interrupts
+from peercell.broker.terminal.output import Answer, record, table
+from peercell.broker.terminal.params import percent, picture, span
 from peercell.grid.controlled_feeder import ControlledFeeder
 
 NOT_IN_LIMITS = 5

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import click
 
-from peercell.broker.command import Session, data_command
 from peercell.broker.doctor import Health, findings
-from peercell.broker.output import Answer, listing
+from peercell.broker.terminal.command import Session, data_command
+from peercell.broker.terminal.output import Answer, listing
 
 
 @data_command("doctor", "peercell doctor", "peercell doctor -o json")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from peercell.broker.cell_runs import find_cell
-from peercell.broker.command import Session, data_command
 from peercell.broker.commands.options import cell_option
 from peercell.broker.doctor import Health
 from peercell.broker.faults.doctor import ways
 from peercell.broker.faults.running import FaultRow, end_faults, fault_rows
 from peercell.broker.faults.texts import ends_text, hit_text
-from peercell.broker.output import Answer, builtins, listing, table
+from peercell.broker.processes.cell_runs import find_cell
+from peercell.broker.terminal.command import Session, data_command
+from peercell.broker.terminal.output import Answer, builtins, listing, table
 
 COLUMNS = ("id", "kind", "what", "hits", "links", "peers", "ends_s", "seed")
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from peercell.broker.cell_runs import find_cell
-from peercell.broker.command import Command, Session, data_command
 from peercell.broker.commands.options import cell_option
 from peercell.broker.faults.kinds import (
     AnyFault,
@@ -36,9 +34,11 @@ from peercell.broker.faults.kinds import (
 from peercell.broker.faults.plan import Step
 from peercell.broker.faults.running import FaultRow, add_fault
 from peercell.broker.faults.texts import ends_text, hit_text
-from peercell.broker.live_plan import read_note
-from peercell.broker.output import Answer, record
-from peercell.broker.params import duration, jittered, offset, percent, rate
+from peercell.broker.plans.live import read_note
+from peercell.broker.processes.cell_runs import find_cell
+from peercell.broker.terminal.command import Command, Session, data_command
+from peercell.broker.terminal.output import Answer, record
+from peercell.broker.terminal.params import duration, jittered, offset, percent, rate
 
 _on = click.argument("on", metavar="SELECTOR", default="all")
 _on_asked = click.argument("on", metavar="SELECTOR")

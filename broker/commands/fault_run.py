@@ -6,9 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from peercell.broker.cell_runs import find_cell
 from peercell.broker.clock import steady_clock
-from peercell.broker.command import Session, data_command, hint
 from peercell.broker.commands.options import cell_option
 from peercell.broker.faults.campaign import Campaign, watch_campaign
 from peercell.broker.faults.plan import FaultPlan, read_plan
@@ -19,12 +17,14 @@ from peercell.broker.faults.recovery import (
     recovery_text,
 )
 from peercell.broker.faults.running import end_faults
-from peercell.broker.interrupts import Interrupts
-from peercell.broker.live_plan import RunNote, RunOrder, read_note, read_order
-from peercell.broker.output import Answer, record
-from peercell.broker.plot_faults import draw_recovery
-from peercell.broker.results import recorded_run
+from peercell.broker.outcomes.results import recorded_run
+from peercell.broker.plans.live import RunNote, RunOrder, read_note, read_order
+from peercell.broker.plots.faults import draw_recovery
+from peercell.broker.processes.cell_runs import find_cell
 from peercell.broker.simulated_run import simulate
+from peercell.broker.terminal.command import Session, data_command, hint
+from peercell.broker.terminal.interrupts import Interrupts
+from peercell.broker.terminal.output import Answer, record
 
 FAILED = 5
 

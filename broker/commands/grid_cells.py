@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from peercell.broker.cellcheck import check_cell, slip_text, slips
 from peercell.broker.cells import load_cell, shipped_folder, shipped_names
-from peercell.broker.command import data_command
-from peercell.broker.output import Answer, listing, record, table, warn
-from peercell.broker.report import check_text, summary_text
+from peercell.broker.terminal.command import data_command
+from peercell.broker.terminal.output import Answer, listing, record, table, warn
+from peercell.broker.terminal.report import check_text, summary_text
 from peercell.grid.cellfile import decode_cell
 from peercell.grid.feeder import Feeder
 from peercell.grid.summary import asset_summaries, summary

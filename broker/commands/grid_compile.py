@@ -9,8 +9,8 @@ import click
 
 from peercell.broker.cellcheck import remark_lines
 from peercell.broker.cells import save_cell
-from peercell.broker.command import command, hint
-from peercell.broker.output import warn
+from peercell.broker.terminal.command import command, hint
+from peercell.broker.terminal.output import warn
 from peercell.grid.compile import compile_network
 from peercell.grid.compile.options import CompileOptions, parse_span
 

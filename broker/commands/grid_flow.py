@@ -6,12 +6,18 @@ from pathlib import Path
 
 import click
 
-from peercell.broker import params
 from peercell.broker.cells import LoadedCell, load_cell
-from peercell.broker.command import data_command
-from peercell.broker.output import Answer, warn
-from peercell.broker.plot import draw_day, draw_point
-from peercell.broker.report import day_text, point_rows, point_text, slope_rows, slopes_text
+from peercell.broker.plots.cell import draw_day, draw_point
+from peercell.broker.terminal import params
+from peercell.broker.terminal.command import data_command
+from peercell.broker.terminal.output import Answer, warn
+from peercell.broker.terminal.report import (
+    day_text,
+    point_rows,
+    point_text,
+    slope_rows,
+    slopes_text,
+)
 from peercell.grid.feeder import Feeder
 from peercell.grid.study import (
     DayStep,

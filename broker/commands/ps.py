@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from peercell.broker.command import Session, data_command
 from peercell.broker.commands.options import selector_argument
-from peercell.broker.operate import peer_states
-from peercell.broker.output import Answer, builtins, table
-from peercell.broker.plan import PeerState
-from peercell.broker.running import RunningCell, State, running_cells
+from peercell.broker.processes.operate import peer_states
+from peercell.broker.processes.plan import PeerState
+from peercell.broker.processes.running import RunningCell, State, running_cells
 from peercell.broker.selector import select
+from peercell.broker.terminal.command import Session, data_command
+from peercell.broker.terminal.output import Answer, builtins, table
 
 COLUMNS = (
     "cell", "peer", "role", "state", "since", "pid", "restarts", "incarnation", "endpoint",

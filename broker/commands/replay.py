@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from peercell.broker.command import data_command
-from peercell.broker.output import Answer, builtins
 from peercell.broker.replay import replay_peer
+from peercell.broker.terminal.command import data_command
+from peercell.broker.terminal.output import Answer, builtins
 
 
 @data_command("replay", "peercell replay run/rural1/mg2.trader.journal")

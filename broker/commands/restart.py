@@ -2,12 +2,12 @@
 
 import click
 
-from peercell.broker.cell_runs import find_cell
-from peercell.broker.command import Session, data_command
 from peercell.broker.commands.options import cell_option
-from peercell.broker.operate import peer_states, restart_peers
-from peercell.broker.output import Answer
+from peercell.broker.processes.cell_runs import find_cell
+from peercell.broker.processes.operate import peer_states, restart_peers
 from peercell.broker.selector import select
+from peercell.broker.terminal.command import Session, data_command
+from peercell.broker.terminal.output import Answer
 
 TIMEOUT_S, TIMEOUT_PEER_S = 10.0, 0.5
 

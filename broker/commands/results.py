@@ -9,17 +9,11 @@ import click
 import msgspec
 from msgspec import Struct
 
-from peercell.broker.bands import Band, Columns, curves, find
-from peercell.broker.bands import band as band_param
-from peercell.broker.command import Session, command, data_command, hint
 from peercell.broker.faults.plan import noted_steps
 from peercell.broker.journal import JournalError
-from peercell.broker.live_plan import RunNote, read_note
-from peercell.broker.output import Answer, builtins, listing, record
-from peercell.broker.output import table as text_table
-from peercell.broker.params import picture
-from peercell.broker.plot_band import draw_curves
-from peercell.broker.result_tables import (
+from peercell.broker.outcomes.bands import Band, Columns, curves, find
+from peercell.broker.outcomes.bands import band as band_param
+from peercell.broker.outcomes.result_tables import (
     Results,
     Sweep,
     SweptRun,
@@ -29,12 +23,18 @@ from peercell.broker.result_tables import (
     some_tables,
     tables,
 )
-from peercell.broker.results import IntervalRow, Run, recorded_run
-from peercell.broker.running import State, running_cells
-from peercell.broker.sweep_repro import repro_of, repro_text
-from peercell.broker.sweep_tables import SUMMARY_FORMATS, runs_table, summary
-from peercell.broker.tables import TableFormat, write_table
-from peercell.broker.verdict import Verdict, verdict, verdict_text
+from peercell.broker.outcomes.results import IntervalRow, Run, recorded_run
+from peercell.broker.outcomes.tables import TableFormat, write_table
+from peercell.broker.outcomes.verdict import Verdict, verdict, verdict_text
+from peercell.broker.plans.live import RunNote, read_note
+from peercell.broker.plots.bands import draw_curves
+from peercell.broker.processes.running import State, running_cells
+from peercell.broker.sweeps.repro import repro_of, repro_text
+from peercell.broker.sweeps.tables import SUMMARY_FORMATS, runs_table, summary
+from peercell.broker.terminal.command import Session, command, data_command, hint
+from peercell.broker.terminal.output import Answer, builtins, listing, record
+from peercell.broker.terminal.output import table as text_table
+from peercell.broker.terminal.params import picture
 
 INTERVAL_COLUMNS = {
     "interval": "",

@@ -6,20 +6,20 @@ from pathlib import Path
 import click
 from msgspec import structs
 
-from peercell.broker.cell_runs import begin, end
-from peercell.broker.command import Session, data_command, hint
 from peercell.broker.commands.options import lab_option
 from peercell.broker.commands.run_options import with_order
-from peercell.broker.demo import check_journals, demo_config, follow
+from peercell.broker.configuration.toml_file import Setting
 from peercell.broker.faults.campaign import Campaign
 from peercell.broker.faults.plan import FaultPlan, read_plan
-from peercell.broker.interrupts import Interrupts
-from peercell.broker.live_plan import RunOrder
-from peercell.broker.output import Answer, record
-from peercell.broker.run_text import run_text
+from peercell.broker.outcomes.verdict import Verdict, verdict, verdict_text
+from peercell.broker.plans.live import RunOrder
+from peercell.broker.processes.cell_runs import begin, end
 from peercell.broker.simulated_run import simulate
-from peercell.broker.toml_file import Setting
-from peercell.broker.verdict import Verdict, verdict, verdict_text
+from peercell.broker.terminal.command import Session, data_command, hint
+from peercell.broker.terminal.demo import check_journals, demo_config, follow
+from peercell.broker.terminal.interrupts import Interrupts
+from peercell.broker.terminal.output import Answer, record
+from peercell.broker.terminal.run_text import run_text
 
 NAMED_MAX = 3
 NOT_CONVERGED = 5

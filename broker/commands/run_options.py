@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from peercell.broker.live_plan import RunOrder
-from peercell.broker.output import Answer
-from peercell.broker.params import day as day_param
-from peercell.broker.setting import setting as setting_param
-from peercell.broker.toml_file import Setting
+from peercell.broker.configuration.setting import setting as setting_param
+from peercell.broker.configuration.toml_file import Setting
+from peercell.broker.plans.live import RunOrder
+from peercell.broker.terminal.output import Answer
+from peercell.broker.terminal.params import day as day_param
 
 
 def with_order(run: Callable[..., Answer]) -> Callable[..., Answer]:

@@ -9,13 +9,12 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from peercell.broker.command import Session, data_command, hint
-from peercell.broker.interrupts import Interrupts
-from peercell.broker.output import Answer, table
-from peercell.broker.params import day as day_param
-from peercell.broker.setting import Axis
-from peercell.broker.setting import axis as axis_param
-from peercell.broker.sweep import (
+from peercell.broker.configuration.setting import Axis
+from peercell.broker.configuration.setting import axis as axis_param
+from peercell.broker.sweeps.engines import Engine, outcomes
+from peercell.broker.sweeps.folder import SweepWriter
+from peercell.broker.sweeps.progress import ProgressLine, Tally
+from peercell.broker.sweeps.sweep import (
     RUNS_MAX,
     Finished,
     SweepOrder,
@@ -24,10 +23,11 @@ from peercell.broker.sweep import (
     check_order,
     config_hash,
 )
-from peercell.broker.sweep_engines import Engine, outcomes
-from peercell.broker.sweep_folder import SweepWriter
-from peercell.broker.sweep_progress import ProgressLine, Tally
-from peercell.broker.sweep_tables import SUMMARY_FORMATS, summary
+from peercell.broker.sweeps.tables import SUMMARY_FORMATS, summary
+from peercell.broker.terminal.command import Session, data_command, hint
+from peercell.broker.terminal.interrupts import Interrupts
+from peercell.broker.terminal.output import Answer, table
+from peercell.broker.terminal.params import day as day_param
 
 SOME_FAILED = 1
 

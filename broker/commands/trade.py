@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 from peercell.agents.trading.settings import Method
-from peercell.broker.command import data_command
 from peercell.broker.faults.network import LinkFaults
-from peercell.broker.instance import read_instance
-from peercell.broker.interrupts import Interrupts
-from peercell.broker.output import Answer, record, table
-from peercell.broker.params import percent
-from peercell.broker.trade import SolveSettings, TradeResult, solve_instance
-from peercell.broker.trade_processes import solve_with_processes
+from peercell.broker.solving.instance import read_instance
+from peercell.broker.solving.trade import SolveSettings, TradeResult, solve_instance
+from peercell.broker.solving.trade_processes import solve_with_processes
+from peercell.broker.terminal.command import data_command
+from peercell.broker.terminal.interrupts import Interrupts
+from peercell.broker.terminal.output import Answer, record, table
+from peercell.broker.terminal.params import percent
 
 NOT_CONVERGED = 5
 COLUMNS = {

@@ -3,16 +3,16 @@
 import click
 from rich.console import Console
 
-from peercell.broker.cell_runs import find_cell
-from peercell.broker.command import Session, command
-from peercell.broker.interrupts import SLICE_S, Interrupts
-from peercell.broker.keyboard import Keyboard
-from peercell.broker.live_plan import read_note
 from peercell.broker.operator_port import UnreachableError
-from peercell.broker.output import note as say_aside
-from peercell.broker.output import say
+from peercell.broker.plans.live import read_note
+from peercell.broker.processes.cell_runs import find_cell
 from peercell.broker.selector import select
-from peercell.broker.watch import FRAME_S, LINE_S, Screen, json_line, only, pictures
+from peercell.broker.terminal.command import Session, command
+from peercell.broker.terminal.interrupts import SLICE_S, Interrupts
+from peercell.broker.terminal.keyboard import Keyboard
+from peercell.broker.terminal.output import note as say_aside
+from peercell.broker.terminal.output import say
+from peercell.broker.terminal.watch import FRAME_S, LINE_S, Screen, json_line, only, pictures
 
 
 @command("watch", "peercell watch", "peercell watch village --peers mg=1")

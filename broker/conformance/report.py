@@ -7,7 +7,7 @@ from msgspec import Struct
 from peercell.broker.conformance.check import Report, check_role
 from peercell.broker.conformance.properties import PROPERTIES
 from peercell.broker.conformance.worker import Finding
-from peercell.broker.output import Answer
+from peercell.broker.terminal.output import Answer
 from peercell.grid.nearest import unknown
 
 DEFAULT_SCHEDULES = 500

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from peercell.broker.balance import Messages
 from peercell.broker.clock import steady_clock
 from peercell.broker.faults.plan import FaultPlan, Step
 from peercell.broker.faults.running import FaultRow, add_fault
-from peercell.broker.live import Told, ask_cell
-from peercell.broker.live_plan import RunNote
-from peercell.broker.picture import Picture, picture
+from peercell.broker.plans.live import RunNote
+from peercell.broker.status.balance import Messages
+from peercell.broker.status.live import Told, ask_cell
+from peercell.broker.status.picture import Picture, picture
 
 POLL_S = 0.1
 # s after the last fault in which a cell without a limit has to be well again.

@@ -28,8 +28,8 @@ from peercell.broker.faults.orders import Order
 from peercell.broker.faults.plan import Step, journal_of
 from peercell.broker.home import CellHome, replace_file
 from peercell.broker.operator_port import Done, FaultEnd, FaultOrder, Refusal
+from peercell.broker.processes.worker import Worker
 from peercell.broker.timers import Timers
-from peercell.broker.worker import Worker
 
 # s; a slow peer goes and stands still within each of these.
 DUTY_S = 0.1

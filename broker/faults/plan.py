@@ -11,9 +11,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from peercell.broker.configuration.toml_file import ConfigError, TomlFile
 from peercell.broker.faults.kinds import AnyFault, Kill, SpanS
 from peercell.broker.home import CellHome
-from peercell.broker.toml_file import ConfigError, TomlFile
 
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 JOURNAL_SUFFIX = ".jsonl"

@@ -6,8 +6,8 @@ from math import fsum
 from msgspec import Struct
 
 from peercell.broker.faults.campaign import Sample, StepRecord, Watched, ended_s, lost_messages
-from peercell.broker.live_plan import RunNote
-from peercell.broker.results import IntervalRow
+from peercell.broker.outcomes.results import IntervalRow
+from peercell.broker.plans.live import RunNote
 
 
 class StepOutcome(Struct, frozen=True, kw_only=True):

@@ -19,11 +19,11 @@ from peercell.broker.faults.messages import (
 )
 from peercell.broker.faults.plan import Step
 from peercell.broker.faults.texts import fault_text
-from peercell.broker.live import active_faults, host_counts
-from peercell.broker.live_plan import RunNote, RunOrder, read_order
-from peercell.broker.operate import ask_supervisor, peer_states
 from peercell.broker.operator_port import HostStatus
-from peercell.broker.plan import PeerState
+from peercell.broker.plans.live import RunNote, RunOrder, read_order
+from peercell.broker.processes.operate import ask_supervisor, peer_states
+from peercell.broker.processes.plan import PeerState
+from peercell.broker.status.live import active_faults, host_counts
 
 
 class FaultRow(Struct, frozen=True, kw_only=True):

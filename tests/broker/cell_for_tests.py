@@ -7,12 +7,12 @@ from msgspec import structs
 from peercell.agents.trading.calendar import MarketCalendar, MarketPhase
 from peercell.agents.trading.contract_messages import MarketStatus, Settlement
 from peercell.agents.trading.messages import LinkTrade, TraderSettled
-from peercell.broker.crew import State
 from peercell.broker.gate import Heard
-from peercell.broker.live import Told
-from peercell.broker.live_plan import RunNote
 from peercell.broker.operator_port import HostStatus
-from peercell.broker.plan import PeerState
+from peercell.broker.plans.live import RunNote
+from peercell.broker.processes.crew import State
+from peercell.broker.processes.plan import PeerState
+from peercell.broker.status.live import Told
 
 CALENDAR = MarketCalendar(
     origin_s=1000.0, at_first=datetime(2016, 5, 28, 6), intervals=4, interval_s=10.0

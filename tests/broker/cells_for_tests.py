@@ -16,11 +16,11 @@ from peercell.agents.errors import PeercellError
 from peercell.agents.membership_messages import MembershipMessage
 from peercell.agents.messages import Message
 from peercell.agents.observer import ObserverMessage
-from peercell.broker.crew import PeerSpec
-from peercell.broker.launch import launch
-from peercell.broker.operate import peer_states, stop_cell, wait_until_up
 from peercell.broker.operator_port import HostMessage, HostStatus, StatusQuery, ask
-from peercell.broker.plan import PeerState, Plan
+from peercell.broker.processes.crew import PeerSpec
+from peercell.broker.processes.launch import launch
+from peercell.broker.processes.operate import peer_states, stop_cell, wait_until_up
+from peercell.broker.processes.plan import PeerState, Plan
 from peercell.broker.wire import Codec
 
 UP_S = 30.0

@@ -11,10 +11,10 @@ import pytest
 from tests.broker.live_cell import Cell, fast_config
 from tests.broker.village import make_profiles, make_village
 
-from peercell.broker.cell_runs import end
 from peercell.broker.cells import save_cell
 from peercell.broker.cli import run as run_cli
-from peercell.broker.command import Session
+from peercell.broker.processes.cell_runs import end
+from peercell.broker.terminal.command import Session
 
 
 @dataclass(frozen=True)

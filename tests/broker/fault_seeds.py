@@ -49,7 +49,7 @@ from peercell.broker.faults.plan import FaultPlan, Step
 from peercell.broker.faults.staging import stage
 from peercell.broker.simulated_peer import Failpoint
 from peercell.broker.simulation import Simulation
-from peercell.broker.trade import SolveSettings, trade_result, trader_settings
+from peercell.broker.solving.trade import SolveSettings, trade_result, trader_settings
 
 REPEAT = "PYTHONPATH=src:. python -m bench.seeds --first {seed} --count 1"
 HURT_S = 30.0

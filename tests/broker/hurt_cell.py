@@ -11,12 +11,12 @@ from nacl.signing import SigningKey
 
 from peercell.agents.protocol import Action, Event, Role
 from peercell.broker.agent import rebuild
-from peercell.broker.cell_plan import plan_cell
 from peercell.broker.config import load_grid, read_config
-from peercell.broker.crew import Context, PeerSpec
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.journal import FORMAT, Start
+from peercell.broker.plans.cell import plan_cell
+from peercell.broker.processes.crew import Context, PeerSpec
 from peercell.broker.roles import CELL_MESSAGES, peer_spec
 from peercell.broker.simulation import Simulation
 

@@ -25,7 +25,7 @@ HEAVY = {
 
 def test_a_process_of_a_cell_loads_nothing_heavy() -> None:
     """Hundreds of them run on one machine."""
-    code = "import sys, peercell.broker.starter; print(*sys.modules)"
+    code = "import sys, peercell.broker.processes.starter; print(*sys.modules)"
     environment = {"PYTHONPATH": ":".join(sys.path)}
     loaded = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
@@ -35,7 +35,7 @@ def test_a_process_of_a_cell_loads_nothing_heavy() -> None:
 
 
 def test_a_command_that_asks_a_cell_does_not_load_what_peers_need() -> None:
-    code = "import sys, peercell.broker.operate; print(*sys.modules)"
+    code = "import sys, peercell.broker.processes.operate; print(*sys.modules)"
     environment = {"PYTHONPATH": ":".join(sys.path)}
     loaded = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

@@ -8,7 +8,7 @@ import pytest
 from tests.broker.conftest import Run
 
 from peercell.broker import doctor
-from peercell.broker.params import duration
+from peercell.broker.terminal.params import duration
 
 
 def test_to_end_what_does_not_run_is_no_error(run: Run) -> None:

@@ -16,7 +16,7 @@ from tests.broker.conftest import Run
 
 from peercell.agents.errors import MissingExtraError, PeercellError
 from peercell.broker.cli import cli
-from peercell.broker.command import Command, Deferred, LazyGroup, Session, command
+from peercell.broker.terminal.command import Command, Deferred, LazyGroup, Session, command
 
 # Commands that print no data, or a stream of it; each says in its help what it leaves
 # behind.

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from peercell.broker.cli import cli
-from peercell.broker.command import Deferred, Session
+from peercell.broker.terminal.command import Deferred, Session
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 HEAD = """# Commands

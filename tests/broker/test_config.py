@@ -15,9 +15,9 @@ from tests.broker.village import make_profiles, make_village
 
 from peercell.broker.cells import load_cell, save_cell, shipped_names
 from peercell.broker.config import load_grid, read_config
-from peercell.broker.config_starter import starter
-from peercell.broker.role_tables import PROSUMER, TABLES
-from peercell.broker.settings_table import SettingsTable
+from peercell.broker.configuration.role_tables import PROSUMER, TABLES
+from peercell.broker.configuration.settings_table import SettingsTable
+from peercell.broker.configuration.starter import starter
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 

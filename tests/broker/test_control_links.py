@@ -7,9 +7,9 @@ import pytest
 from peercell.agents.control.voltage_messages import PathEntry
 from peercell.agents.control.voltage_paper import VoltagePaper
 from peercell.agents.protocol import PeerDown, PeerUp
-from peercell.broker.control_cases import load_control_case
-from peercell.broker.control_run import Agent, Algorithm, ControlRun, ControlSettings
 from peercell.broker.faults.network import LinkFaults
+from peercell.broker.solving.control_cases import load_control_case
+from peercell.broker.solving.control_run import Agent, Algorithm, ControlRun, ControlSettings
 
 CASES = Path(__file__).parents[1] / "reference" / "control"
 ALGORITHMS = [Algorithm.DUAL, Algorithm.GRADIENT, Algorithm.PAPER]

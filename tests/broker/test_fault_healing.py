@@ -11,7 +11,6 @@ import pytest
 from tests.broker.cells_for_tests import Cell, cell, eventually, ring
 from tests.broker.live_cell import environment
 
-from peercell.broker.balance import Messages, balance
 from peercell.broker.faults.aimed import aimed
 from peercell.broker.faults.kinds import (
     AnyFault,
@@ -24,8 +23,9 @@ from peercell.broker.faults.kinds import (
 )
 from peercell.broker.faults.messages import FaultAdded, FaultsAnswer, FaultsQuery
 from peercell.broker.faults.plan import Step
-from peercell.broker.operate import ask_supervisor
 from peercell.broker.operator_port import HostStatus
+from peercell.broker.processes.operate import ask_supervisor
+from peercell.broker.status.balance import Messages, balance
 
 pytestmark = pytest.mark.slow
 

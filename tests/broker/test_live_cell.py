@@ -17,8 +17,8 @@ from tests.broker.live_cell import ROOT, Cell, begin, fast_config, runs, until
 from tests.broker.test_cli import COMMANDS, LIVE, STARTING
 
 from peercell.agents.dso_messages import CellObserved
-from peercell.broker.live_plan import RunOrder
-from peercell.broker.recorded import facts
+from peercell.broker.outcomes.recorded import facts
+from peercell.broker.plans.live import RunOrder
 from peercell.broker.simulated_run import simulate
 
 

@@ -13,8 +13,8 @@ from msgspec import structs
 from tests.broker.conftest import Run
 from tests.broker.village import make_profiles, make_village
 
-from peercell.broker import plot_style
 from peercell.broker.cells import save_cell
+from peercell.broker.plots import style as plot_style
 from peercell.grid.cellfile import Profiles, encode_profiles
 
 SOLVE = "grid solve village --at 2016-05-28T12:00"

@@ -12,11 +12,11 @@ from tests.broker.conftest import Run
 from tests.broker.live_cell import fast_config
 
 from peercell.agents.trading.market import MarketTrader
-from peercell.broker.cell_plan import CellPlan, plan_cell
 from peercell.broker.config import load_grid
-from peercell.broker.live_plan import peer_specs, unions_of
+from peercell.broker.configuration.toml_file import ConfigError
+from peercell.broker.plans.cell import CellPlan, plan_cell
+from peercell.broker.plans.live import peer_specs, unions_of
 from peercell.broker.roles import CELL_MESSAGES, build
-from peercell.broker.toml_file import ConfigError
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto"
 ALL = '[trading]\nclass = "{0}:CautiousTrader"\n'

@@ -21,10 +21,10 @@ from peercell.agents.trading.contract_messages import (
 )
 from peercell.agents.trading.market import MarketTrader
 from peercell.agents.trading.prosumer import Prosumer
-from peercell.broker.cell_plan import GridPeerSettings, PeerPlan, plan_cell
 from peercell.broker.cells import load_cell
 from peercell.broker.config import load_grid, read_config
 from peercell.broker.faults.network import LinkFaults
+from peercell.broker.plans.cell import GridPeerSettings, PeerPlan, plan_cell
 from peercell.broker.simulation import Simulation
 from peercell.grid.service import GridService
 

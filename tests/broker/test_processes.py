@@ -21,17 +21,17 @@ from tests.broker.roles_for_tests import BeatSettings, Break
 from peercell.agents.errors import PeercellError
 from peercell.agents.membership_messages import RosterAnswer, RosterQuery
 from peercell.agents.observer import FactsAnswer, FactsQuery
-from peercell.broker.crew import Crew, State
 from peercell.broker.home import CellHome
-from peercell.broker.launch import launch
-from peercell.broker.lock import CellRunsError
-from peercell.broker.operate import command_peer, stop_cell, wait_until_up
 from peercell.broker.operator_port import UnreachableError
-from peercell.broker.plan import StartPeer, StopPeer
+from peercell.broker.processes.crew import Crew, State
+from peercell.broker.processes.launch import launch
+from peercell.broker.processes.lock import CellRunsError
+from peercell.broker.processes.operate import command_peer, stop_cell, wait_until_up
+from peercell.broker.processes.plan import StartPeer, StopPeer
+from peercell.broker.processes.starter import Spawner
+from peercell.broker.processes.worker import Worker
 from peercell.broker.replay import replay_peer
 from peercell.broker.sockets import endpoint_of, listen
-from peercell.broker.starter import Spawner
-from peercell.broker.worker import Worker
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ import pytest
 
 from peercell.agents.membership_messages import MembershipMessage
 from peercell.broker.agent import find
-from peercell.broker.crew import PeerSpec
-from peercell.broker.live_plan import RunOrder, plan_run
 from peercell.broker.operator_port import HostMessage
+from peercell.broker.plans.live import RunOrder, plan_run
+from peercell.broker.processes.crew import PeerSpec
 from peercell.broker.roles import CELL_MESSAGES, ROLES, CellMessage, build, peer_spec, settings_of
 from peercell.broker.wire import Codec
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from tests.broker.conftest import Run
 from tests.broker.live_cell import Cell, until
-from tests.broker.test_voltage_plan import TEXT
+from tests.broker.plans.test_voltage_plan import TEXT
 
 from peercell.agents.control.voltage_messages import VoltageControlled
 from peercell.agents.grid_messages import GridRevision
 from peercell.broker.clock import steady_clock
-from peercell.broker.recorded import facts
+from peercell.broker.outcomes.recorded import facts
 
 KILLED = ("volt.5", "volt.11")
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from peercell.agents.control.droop import standard
-from peercell.broker.control_cases import load_control_case
+from peercell.broker.solving.control_cases import load_control_case
 from peercell.grid.control_device import DeviceKind
 from peercell.grid.controlled_feeder import ControlledFeeder
 from peercell.grid.devices.errors import HuntingError

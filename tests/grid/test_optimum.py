@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from peercell.agents.convex import SolverError
 from peercell.agents.errors import MissingExtraError
-from peercell.broker.control_cases import load_control_case
+from peercell.broker.solving.control_cases import load_control_case
 from peercell.grid.control_case import ControlCase
 from peercell.grid.controlled_feeder import ControlledFeeder
 from peercell.grid.optimum import central_optimum

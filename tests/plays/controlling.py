@@ -17,7 +17,7 @@ from peercell.agents.grid_messages import Corrections, StateQuery, StateReport
 from peercell.agents.grid_parts import AssetReading, View
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Commanded, Role
-from peercell.broker.control_cell import GRID, ControlPeers, control_peers
+from peercell.broker.solving.control_cell import GRID, ControlPeers, control_peers
 from peercell.grid.control_case import CaseFile, ControlCase, control_case
 from peercell.grid.control_device import DeviceEntry
 from peercell.grid.service import WINDOW_S, GridService

@@ -7,7 +7,7 @@ from tests.agents.trading.markets import VOLL
 
 from peercell.agents.trading.blocks import Block, Offer
 from peercell.agents.trading.links import Link
-from peercell.broker.instance import Market, market_cells
+from peercell.broker.solving.instance import Market, market_cells
 
 Edges = list[tuple[int, int]]
 Graph = Callable[[int, np.random.Generator], Edges]

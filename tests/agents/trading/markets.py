@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from peercell.agents.trading.blocks import Block, Offer, Supply
 from peercell.agents.trading.certificate import Position, position
 from peercell.agents.trading.links import Link, links_by_peer
-from peercell.broker.instance import Market, market_cells, read_instance, to_market
+from peercell.broker.solving.instance import Market, market_cells, read_instance, to_market
 
 VOLL = 300.0
 REFERENCE = Path(__file__).parents[2] / "reference" / "trading"

@@ -12,9 +12,9 @@ from peercell.agents.trading.messages import Confirmation, TraderSettled
 from peercell.agents.trading.settings import TraderSettings
 from peercell.agents.trading.trader import MicrogridTrader, Phase
 from peercell.broker.faults.network import LinkFaults
-from peercell.broker.instance import Market
 from peercell.broker.simulation import Simulation
-from peercell.broker.trade import SolveSettings, trader_settings
+from peercell.broker.solving.instance import Market
+from peercell.broker.solving.trade import SolveSettings, trader_settings
 
 ENDLESS = "somebody who never votes"
 

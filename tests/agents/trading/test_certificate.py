@@ -6,8 +6,8 @@ from tests.agents.trading.markets import CASES, plan, priced_markets, reference
 
 from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.certificate import Position, standalone_cost
-from peercell.broker.instance import Market
-from peercell.broker.trade import dual_bound
+from peercell.broker.solving.instance import Market
+from peercell.broker.solving.trade import dual_bound
 
 Priced = tuple[Market, dict[str, float]]
 

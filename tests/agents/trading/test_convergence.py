@@ -14,8 +14,8 @@ from tests.agents.trading.graphs import Graph, complete, draw, mesh, ring, star,
 from tests.agents.trading.play import BAD, Play
 
 from peercell.agents.trading.settings import Method
-from peercell.broker.instance import read_instance, to_market
-from peercell.broker.trade import SolveSettings
+from peercell.broker.solving.instance import read_instance, to_market
+from peercell.broker.solving.trade import SolveSettings
 
 GAP = 1e-6
 

@@ -6,7 +6,7 @@ from tests.agents.trading.play import BAD, LOSSY, SLOW, Play
 
 from peercell.agents.trading.blocks import Offer
 from peercell.broker.faults.network import LinkFaults
-from peercell.broker.trade import SolveSettings, dual_bound, trade_out
+from peercell.broker.solving.trade import SolveSettings, dual_bound, trade_out
 
 TOLERANCE = 1e-6
 TWICE = LinkFaults(duplicate=1.0, delay_s_min=0.0, delay_s_max=3.0)

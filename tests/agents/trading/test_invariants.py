@@ -27,8 +27,8 @@ from peercell.agents.trading.curves import BilateralCurve
 from peercell.agents.trading.links import Link, links_by_peer
 from peercell.agents.trading.response import exact_price
 from peercell.broker.faults.network import LinkFaults
-from peercell.broker.instance import Market, market_cells
-from peercell.broker.trade import SolveSettings, TradeResult, trade_out
+from peercell.broker.solving.instance import Market, market_cells
+from peercell.broker.solving.trade import SolveSettings, TradeResult, trade_out
 
 EXACT = SolveSettings(tolerance=1e-13, rounds_max=3000)
 few = settings(max_examples=30)

@@ -10,7 +10,7 @@ from tests.agents.trading.markets import CASES, market_of, reference
 from tests.agents.trading.play import Play
 
 from peercell.agents.trading.optimum import solve_centrally
-from peercell.broker.trade import SolveSettings, trade_out
+from peercell.broker.solving.trade import SolveSettings, trade_out
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -113,7 +113,7 @@ def test_the_central_optimum_agrees(name: str) -> None:
 def test_no_trader_loads_a_solver() -> None:
     """An agent process stays small: importing the role brings in neither cvxpy nor scipy."""
     program = (
-        "import sys, peercell.agents.trading.trader, peercell.broker.trade;"
+        "import sys, peercell.agents.trading.trader, peercell.broker.solving.trade;"
         "print(sorted({'cvxpy', 'scipy', 'pandas', 'mesa'} & set(sys.modules)))"
     )
     source = Path(__file__).parents[3] / "src"

@@ -10,7 +10,7 @@ from peercell.agents.trading.blocks import Block, Offer, Supply
 from peercell.agents.trading.certificate import standalone_cost
 from peercell.agents.trading.links import Link
 from peercell.agents.trading.retail import RetailTerms, retail_cost
-from peercell.broker.trade import SolveSettings, trade_out
+from peercell.broker.solving.trade import SolveSettings, trade_out
 
 FLAT = RetailTerms(
     buy_eur_per_kwh=(30.0,),

@@ -29,9 +29,9 @@ from peercell.agents.trading.messages import (
 )
 from peercell.agents.trading.settings import MarketCell, Method, TraderSettings
 from peercell.agents.trading.trader import MicrogridTrader, Phase
-from peercell.broker.instance import Market
 from peercell.broker.simulation import Simulation
-from peercell.broker.trade import SolveSettings, trade_out
+from peercell.broker.solving.instance import Market
+from peercell.broker.solving.trade import SolveSettings, trade_out
 
 LINK = Link("a", "b", 1.0, 0.5)
 BACK = Link("b", "a", 1.0, 0.5)

@@ -21,7 +21,7 @@ from peercell.agents.trading.prosumer import Prosumer, ProsumerSettings
 from peercell.agents.trading.retail import RetailTerms
 from peercell.agents.trading.settings import MarketCell, TraderSettings
 from peercell.broker.faults.network import LinkFaults
-from peercell.broker.retail_plan import retail_terms
+from peercell.broker.plans.retail import retail_terms
 from peercell.broker.simulation import Simulation
 
 Fact = TypeVar("Fact", bound=Message)

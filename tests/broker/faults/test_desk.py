@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from peercell.agents.messages import Message
-from peercell.broker.crew import Crew, PeerSpec
 from peercell.broker.faults.desk import DUTY_S, FaultDesk, Hands
 from peercell.broker.faults.kinds import AnyFault, Kill, Loss, Memory, Pause, Slow
 from peercell.broker.faults.messages import (
@@ -21,8 +20,9 @@ from peercell.broker.faults.orders import Order
 from peercell.broker.faults.plan import read_plan
 from peercell.broker.home import CellHome
 from peercell.broker.operator_port import Done, FaultEnd, FaultOrder, Refusal
+from peercell.broker.processes.crew import Crew, PeerSpec
+from peercell.broker.processes.worker import Worker
 from peercell.broker.sockets import endpoint_of, listen
-from peercell.broker.worker import Worker
 
 
 @dataclass

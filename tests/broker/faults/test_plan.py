@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from peercell.broker.configuration.toml_file import ConfigError
 from peercell.broker.faults.kinds import AnyFault, Kill, Lie, LineOpen, Loss, Memory, Partition
 from peercell.broker.faults.plan import (
     FaultPlan,
@@ -16,7 +17,6 @@ from peercell.broker.faults.plan import (
     plan_of_toml,
     read_plan,
 )
-from peercell.broker.toml_file import ConfigError
 
 STORM = Path(__file__).parents[3] / "configs" / "faults" / "storm.toml"
 FAULTS = (

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from tests.broker.cell_for_tests import CALENDAR, NOTE
 
-from peercell.broker.balance import Messages
 from peercell.broker.faults.campaign import Sample, StepRecord, Watched
 from peercell.broker.faults.kinds import Loss
 from peercell.broker.faults.plan import Step
@@ -16,8 +15,9 @@ from peercell.broker.faults.recovery import (
     recovery_text,
 )
 from peercell.broker.faults.running import FaultRow
-from peercell.broker.plot_faults import draw_recovery
-from peercell.broker.results import IntervalRow
+from peercell.broker.outcomes.results import IntervalRow
+from peercell.broker.plots.faults import draw_recovery
+from peercell.broker.status.balance import Messages
 
 # The plan begins when interval 0 is delivered; intervals take 10 s.
 ORIGIN_S = CALENDAR.origin_s

@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from peercell.broker.cells import load_cell, save_cell
-from peercell.broker.control_cases import cell_of, read_case
+from peercell.broker.solving.control_cases import cell_of, read_case
 from peercell.grid.control_case import CONSUMERS, CaseFile, control_case
 from peercell.grid.control_device import DeviceEntry
 from peercell.grid.model import Branch, Bus, Cell, Customer, Switch, Timeline, Transformer, Zones

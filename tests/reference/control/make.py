@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.reference.control.levels import levels_case, save_levels
 
 from peercell.broker.cells import LoadedCell, load_cell, save_cell
-from peercell.broker.control_cases import save_case
+from peercell.broker.solving.control_cases import save_case
 from peercell.grid.compile import compile_network
 from peercell.grid.compile.options import CompileOptions, parse_span
 from peercell.grid.control_case import CONSUMERS, CaseFile, ControlLimits, LoadingLimit

@@ -1,0 +1,1 @@
+"""What may stand in a config, and what is wrong with one."""

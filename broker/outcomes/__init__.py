@@ -1,0 +1,1 @@
+"""What runs have come to, read from the journals of their peers."""

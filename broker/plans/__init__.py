@@ -1,0 +1,1 @@
+"""From a config to the peers of a cell: what each must be told, and whom it talks to."""

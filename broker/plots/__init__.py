@@ -1,0 +1,1 @@
+"""Pictures in files; matplotlib (extra [plot]) is loaded when the first one is drawn."""

@@ -1,0 +1,1 @@
+"""Single problems without a cell around them: one market, one operating point."""

@@ -1,0 +1,1 @@
+"""How a running cell is doing."""

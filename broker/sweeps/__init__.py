@@ -1,0 +1,1 @@
+"""Many runs of a cell: its settings varied, its seeds drawn."""

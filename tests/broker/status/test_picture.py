@@ -1,0 +1,154 @@
+"""What the answers of all peers come to: when a cell is converged, and what it lacks otherwise."""
+
+import json
+from dataclasses import replace
+from io import StringIO
+from math import isclose
+
+import pytest
+from rich.console import Console
+from tests.broker.cell_for_tests import (
+    MARKET,
+    NOTE,
+    NOW_S,
+    STATES,
+    TOLD,
+    alone,
+    host,
+    settlement,
+    state,
+    status,
+)
+
+from peercell.broker.faults.kinds import Loss
+from peercell.broker.faults.messages import FaultState
+from peercell.broker.faults.orders import Order
+from peercell.broker.gate import Heard
+from peercell.broker.processes.crew import State
+from peercell.broker.status.live import Told
+from peercell.broker.status.picture import picture
+from peercell.broker.status.text import status_text
+from peercell.broker.terminal.watch import Screen, json_line, sparkline
+
+OTHER = MARKET["aggregator"]
+
+
+def test_a_cell_whose_members_have_settled_what_is_delivered_is_converged() -> None:
+    seen = picture(NOTE, TOLD, NOW_S)
+    assert seen.converged
+    assert (seen.delivered, seen.traded, seen.intervals) == (1, 2, 4)
+    settled = seen.settled
+    assert settled is not None
+    assert (settled.interval, settled.cost_eur, settled.gap_eur) == (1, 3.0, 6e-6)
+    assert isclose(settled.relative_gap, 2e-6)
+    # Both ends write a trade down; the aggregator earns its part of what is saved.
+    assert (settled.traded_kwh, settled.saving_eur) == (2.0, 1.3)
+    assert seen.totals.saving_eur == 2.2
+    assert "converged\n" in status_text(seen)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (
+            replace(TOLD, states=(state("mg1.trader", State.FAILED, "exit code 1"), *STATES[1:])),
+            "mg1.trader is failed: exit code 1",
+        ),
+        (replace(TOLD, market={"aggregator": OTHER}), "mg1.trader does not answer"),
+        (
+            replace(TOLD, market={"mg1.trader": status(None), "aggregator": OTHER}),
+            "mg1.trader has settled nothing yet, it is in round 3",
+        ),
+        (
+            replace(
+                TOLD,
+                market={"mg1.trader": status(settlement(0, "aggregator")), "aggregator": OTHER},
+            ),
+            "mg1.trader has settled interval 0, 1 is delivered",
+        ),
+        (
+            replace(
+                TOLD,
+                market={
+                    "mg1.trader": status(settlement(1, "aggregator", certified=False)),
+                    "aggregator": OTHER,
+                },
+            ),
+            "mg1.trader settled interval 1 when the gate closed,"
+            " with a gap of 3e-06 EUR of its own",
+        ),
+    ],
+)
+def test_what_is_unmet_is_named(told: Told, reason: str) -> None:
+    seen = picture(NOTE, told, NOW_S)
+    assert not seen.converged
+    assert seen.unmet == (reason,)
+    assert reason in status_text(seen)
+
+
+def test_members_that_settled_apart_are_islands() -> None:
+    """Each of them has a certificate, of what it could do alone."""
+    apart = {
+        "mg1.trader": status(alone(settlement(1, "aggregator"))),
+        "aggregator": status(alone(settlement(1, "mg1.trader"))),
+    }
+    told = replace(TOLD, market=apart)
+    seen = picture(NOTE, told, NOW_S)
+    assert seen.settled is not None
+    assert (seen.settled.islands, seen.converged) == (2, False)
+    assert seen.unmet == (
+        "mg1.trader settled interval 1 without hearing anybody",
+        "aggregator settled interval 1 without hearing anybody",
+    )
+    assert seen.members[0].absent == ("aggregator",)
+    assert "1 (06:15) in 2 islands: prices" in status_text(seen)
+    assert picture(NOTE, told, NOW_S, allow_islands=True).converged
+
+
+def test_after_the_last_interval_its_settlement_counts() -> None:
+    seen = picture(NOTE, TOLD, NOW_S + 100.0)
+    assert seen.unmet == tuple(
+        f"{member} has settled interval 1, 3 is delivered" for member in NOTE.members
+    )
+
+
+def test_what_became_of_messages_is_told() -> None:
+    peers = list(NOTE.roles)
+    hosts = {peer: host(peer, {"dso": 10}, {"dso": Heard(1, 0, 8, 7, 1, 0)}) for peer in peers}
+    seen = picture(NOTE, replace(TOLD, hosts=hosts, later=hosts), NOW_S)
+    assert (
+        "  messages   30 sent = 7 applied + 1 (1 refused) dropped + 22 in flight;"
+        " 3 (3 no-route) not sent; 0 refused; 16 UNACCOUNTED FOR\n"
+    ) in status_text(seen)
+
+
+def test_what_is_broken_on_purpose_is_shown() -> None:
+    order = Order(id="f3", fault=Loss(share=0.3), until_s=NOW_S + 8.0)
+    seen = picture(NOTE, replace(TOLD, faults=(FaultState(order, 0),)), NOW_S)
+    assert seen.faults == ("f3 loss 30 % on all, for 8 s more",)
+    assert "  fault      f3 loss 30 % on all, for 8 s more\n" in status_text(seen)
+    console = Console(width=120, file=StringIO(), force_terminal=False)
+    with console.capture() as drawn:
+        console.print(Screen(console).draw(seen))
+    assert "fault     f3 loss 30 % on all" in drawn.get()
+
+
+def test_the_live_view_draws_what_the_picture_says() -> None:
+    seen = picture(NOTE, TOLD, NOW_S)
+    console = Console(width=120, file=StringIO(), force_terminal=False)
+    screen = Screen(console)
+    screen.draw(seen)
+    with console.capture() as drawn:
+        console.print(screen.draw(seen))
+    lines = drawn.get().splitlines()
+    assert lines[0].split() == ["cell", '"two"', "converged"]
+    (member,) = (line.split() for line in lines if line.startswith("mg1.trader"))
+    assert member == ["mg1.trader", "1", "3", "0.2000", "2.000", "0.650", "3.0e-06", "▁▁"]
+    assert json.loads(json_line(seen))["converged"] is True
+
+
+@pytest.mark.parametrize(
+    ("values", "drawn"), [([], ""), ([1.0], "▁"), ([0.0, 0.5, 1.0], "▁▅█"), ([3.0, 1.0], "█▁")]
+)
+def test_sparklines(values: list[float], drawn: str) -> None:
+    assert sparkline(values) == drawn
