@@ -1,6 +1,8 @@
 """Which received messages may reach a role: each once, in time, from the newest run of its sender.
 
-Checks go from cheap to dear and each refusal has a reason to count. All state of receiving is here.
+Checks go from cheap to dear and each refusal has a reason to count: size and envelope are `wire`'s,
+then who says it over which link, what that role may say and how often (`security/caller.py`), then
+the number within the sender's run, expiry, body and ranges. All state of receiving is here.
 """
 
 import logging
@@ -11,6 +13,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
+from peercell.broker.security.caller import NOT_THEIRS, Caller
 from peercell.broker.wire import UNREADABLE, VERSION, Codec, Count, Drop, Incoming, why_unreadable
 
 WINDOW = 64
@@ -79,14 +82,20 @@ class Gate:
         # Of runs of senders that are over.
         self._applied_before = self._missing_before = 0
 
-    def admit(self, envelope: Incoming, now_s: float) -> Message | None:
+    def admit(
+        self, envelope: Incoming, now_s: float, caller: Caller | None = None
+    ) -> Message | None:
         """Return the message in an envelope, or None when it may not pass, which is counted.
 
         Parameters
         ----------
         envelope : for this peer
         now_s : s, host time
+        caller : the far end of the link that it came over; None where links have no keys
         """
+        if caller is not None and (why := caller.objection(envelope, now_s)) is not None:
+            self._turn_away(envelope, why)
+            return None
         sender = self._senders.get(envelope.src)
         reason: Drop | None = None
         if (
@@ -108,13 +117,28 @@ class Gate:
             except UNREADABLE as error:
                 reason = why_unreadable(error)
             else:
-                sender.applied += 1
-                return message
+                if caller is None or caller.vouches(envelope):
+                    sender.applied += 1
+                    return message
+                reason = Drop.BAD_SIGNATURE
         else:
             reason = Drop.EXPIRED
         sender.refused += 1
         self.refused[reason] += 1
         return None
+
+    def _turn_away(self, envelope: Incoming, reason: Drop) -> None:
+        """Count a message that is refused for who says it.
+
+        Where it is certain who that is, its number is taken as seen, for the books to balance; else
+        it must not be, since anybody could use up the numbers of another.
+        """
+        self.refused[reason] += 1
+        if (
+            reason not in NOT_THEIRS
+            and self._place(envelope, self._senders.get(envelope.src)) is None
+        ):
+            self._senders[envelope.src].refused += 1
 
     @property
     def applied(self) -> int:

@@ -13,10 +13,14 @@ from peercell.broker.wire import (
     Drop,
     DropError,
     Envelope,
+    Incoming,
     Outgoing,
 )
 
 WAITING_MAX = 1024
+
+# Returns an envelope as its sender signs it, or as it is where its kind is not one to be signed.
+Signer = Callable[[Outgoing], Outgoing | Incoming]
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +31,7 @@ class Stream:
     ----------
     src, dst, incarnation : of the envelopes
     unsent : counts what was dropped before it left, by reason; shared by all streams of a peer
+    sign : signs what a peer must be able to prove later; None where no keys are used
     handed : messages that the role asked to send
     seq : number of the last one that ZeroMQ took, which is not yet delivery; so also their count
     """
@@ -35,6 +40,7 @@ class Stream:
     dst: str
     incarnation: int
     unsent: Counter[Drop]
+    sign: Signer | None = None
     handed: int = 0
     seq: int = 0
 
@@ -44,21 +50,22 @@ class Streams(dict[str, Stream]):
 
     Parameters
     ----------
-    src, incarnation : of the peer
+    src, incarnation, sign : of the peer
 
     Attributes
     ----------
     unsent : messages dropped before they left, by reason
     """
 
-    def __init__(self, src: str, incarnation: int) -> None:
+    def __init__(self, src: str, incarnation: int, sign: Signer | None = None) -> None:
         super().__init__()
         self.unsent: Counter[Drop] = Counter()
         self._src = src
         self._incarnation = incarnation
+        self._sign = sign
 
     def __missing__(self, dst: str) -> Stream:
-        stream = self[dst] = Stream(self._src, dst, self._incarnation, self.unsent)
+        stream = self[dst] = Stream(self._src, dst, self._incarnation, self.unsent, self._sign)
         return stream
 
 
@@ -194,23 +201,22 @@ class Outbox:
                 del self._waiting[key]
 
 
-def seal(batch: Sequence[Parcel], names: Mapping[type[Message], str]) -> list[Outgoing]:
+def seal(batch: Sequence[Parcel], names: Mapping[type[Message], str]) -> list[Outgoing | Incoming]:
     """Return the envelopes of parcels under the next numbers of their streams."""
-    sealed = []
+    sealed: list[Outgoing | Incoming] = []
     for stream, message, expires_s in batch:
         stream.seq = seq = stream.seq + 1
-        sealed.append(
-            Envelope(
-                VERSION,
-                names[type(message)],
-                stream.src,
-                stream.dst,
-                stream.incarnation,
-                seq,
-                expires_s,
-                message,
-            )
+        envelope = Envelope(
+            VERSION,
+            names[type(message)],
+            stream.src,
+            stream.dst,
+            stream.incarnation,
+            seq,
+            expires_s,
+            message,
         )
+        sealed.append(envelope if stream.sign is None else stream.sign(envelope))
     return sealed
 
 

@@ -1,7 +1,7 @@
 """What goes over a link: frames of envelopes, and why one was dropped.
 
-A frame is a MessagePack array of at most 64 envelopes, an envelope an array of eight fields, the
-last one the bytes of a message (docs/reference/wire.md). Decoding is typed at both stages, so that
+A frame is a MessagePack array of at most 64 envelopes, an envelope an array of nine fields, one of
+them the bytes of a message (docs/reference/wire.md). Decoding is typed at both stages, so that
 neither NaN nor an endless array gets past this page.
 """
 
@@ -32,6 +32,7 @@ Body = TypeVar("Body", Raw, Message)
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Instant = Annotated[float, Meta(ge=0.0, le=1e11)]
+Signature = Annotated[bytes, Meta(max_length=64)]
 
 
 class Drop(StrEnum):
@@ -48,13 +49,20 @@ class Drop(StrEnum):
     BAD_FRAME = "bad-frame"
     BAD_ENVELOPE = "bad-envelope"
     VERSION = "version"
+    MULTIPART = "multipart"
     MISROUTED = "misrouted"
+    UNKNOWN_SENDER = "unknown-sender"
+    REVOKED = "revoked"
+    SPOOFED = "spoofed"
+    FORBIDDEN = "forbidden"
+    FLOOD = "flood"
     CROWDED = "crowded"
     OLD_INCARNATION = "old-incarnation"
     DUPLICATE = "duplicate"
     STALE = "stale"
     UNKNOWN_KIND = "unknown-kind"
     BAD_BODY = "bad-body"
+    BAD_SIGNATURE = "bad-signature"
 
 
 class DropError(Exception):
@@ -77,6 +85,7 @@ class Envelope(Struct, Generic[Body], frozen=True, array_like=True, gc=False):
     seq : 1, 2, 3 … for each pair of sender and receiver within an incarnation
     expires_s : s, Unix time after which the message is worthless
     body : the message; as received still its bytes, since a signature covers these very bytes
+    signature : of the sender over all of this, Ed25519, where the kind is one that is signed
     """
 
     version: Count
@@ -87,6 +96,7 @@ class Envelope(Struct, Generic[Body], frozen=True, array_like=True, gc=False):
     seq: Count
     expires_s: Instant
     body: Body
+    signature: Signature = b""
 
 
 Incoming = Envelope[Raw]
@@ -250,6 +260,20 @@ class Codec:
         except UNDECODABLE:
             return Drop.BAD_ENVELOPE
         return Drop.BAD_ENVELOPE if version == VERSION else Drop.VERSION
+
+
+def signed_bytes(envelope: Incoming) -> bytes:
+    """Return what a signature covers: the head of an envelope, and its body byte for byte."""
+    head = (
+        envelope.version,
+        envelope.kind,
+        envelope.src,
+        envelope.dst,
+        envelope.incarnation,
+        envelope.seq,
+        envelope.expires_s,
+    )
+    return _encode(head) + bytes(envelope.body)
 
 
 _encode = Encoder().encode

@@ -140,8 +140,8 @@ class Detour:
         heapq.heappush(self._held, (due_s, self._count, dst, frame, expires_s))
 
 
-def _spoilt(envelope: Outgoing) -> Incoming:
+def _spoilt(envelope: Outgoing | Incoming) -> Incoming:
     """Return an envelope whose message cannot be read."""
     body = Raw(spoilt(msgspec.msgpack.encode(envelope.body)))
-    version, kind, src, dst, incarnation, seq, expires_s, _ = astuple(envelope)
-    return Envelope(version, kind, src, dst, incarnation, seq, expires_s, body)
+    version, kind, src, dst, incarnation, seq, expires_s, _, signature = astuple(envelope)
+    return Envelope(version, kind, src, dst, incarnation, seq, expires_s, body, signature)

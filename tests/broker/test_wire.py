@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw, Struct
+from msgspec.structs import astuple
 from tests.broker.messages_for_tests import AnyTestMessage, Note, Quote
 
 from peercell.agents.messages import Message
@@ -42,6 +43,7 @@ def envelopes(draw: st.DrawFn) -> Outgoing:
         draw(counts),
         draw(st.floats(0, 1e11)),
         message,
+        draw(st.binary(max_size=64)),
     )
 
 
@@ -50,8 +52,8 @@ def test_a_frame_gives_back_what_went_into_it(batch: list[Outgoing]) -> None:
     drops: Counter[Drop] = Counter()
     codec = Codec(AnyTestMessage, frame_bytes_max=wire.FRAME_BYTES_MAX)
     back = codec.envelopes(codec.frame(batch), drops)
-    assert [msgspec.structs.astuple(e)[:-1] for e in back] == [
-        msgspec.structs.astuple(e)[:-1] for e in batch
+    assert [(*astuple(e)[:7], e.signature) for e in back] == [
+        (*astuple(e)[:7], e.signature) for e in batch
     ]
     assert [codec.open(e) for e in back] == [e.body for e in batch]
     assert [codec.read(e.body) for e in back] == [e.body for e in batch]
@@ -62,7 +64,7 @@ def test_a_frame_gives_back_what_went_into_it(batch: list[Outgoing]) -> None:
 def test_msgpack_reads_our_frames_as_plain_arrays(said: list[Message]) -> None:
     frame = CODEC.frame([sealed(m, seq) for seq, m in enumerate(said)])
     assert msgpack.unpackb(frame) == [
-        [1, type(m).__name__, "a", "b", 7, seq, 1e9, [type(m).__name__, *fields(m)]]
+        [1, type(m).__name__, "a", "b", 7, seq, 1e9, [type(m).__name__, *fields(m)], b""]
         for seq, m in enumerate(said)
     ]
 
@@ -140,7 +142,7 @@ def test_a_bad_body_is_refused_with_its_reason(part: bytes, reason: Drop) -> Non
 
 
 def test_fields_of_tomorrow_are_ignored_and_missing_ones_have_their_default() -> None:
-    longer = msgpack.packb([[1, "Note", "a", "b", 7, 1, 1e9, ["Note", "hi", 3, "new"], "new"]])
+    longer = msgpack.packb([[1, "Note", "a", "b", 7, 1, 1e9, ["Note", "hi", 3, "new"], b"", "new"]])
     shorter = msgpack.packb([[1, "Note", "a", "b", 7, 1, 1e9, ["Note", "hi"]]])
     drops: Counter[Drop] = Counter()
     assert CODEC.open(CODEC.envelopes(longer, drops)[0]) == Note("hi", 3)
