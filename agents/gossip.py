@@ -8,9 +8,11 @@ from hashlib import blake2b
 import numpy as np
 from msgspec import Struct
 
+from peercell.agents.admission import Admission
 from peercell.agents.membership_messages import (
     AGES_PER_MESSAGE,
     RECORDS_PER_MESSAGE,
+    AdmissionLearned,
     Gossip,
     RecordAge,
     RecordConflict,
@@ -21,7 +23,8 @@ from peercell.agents.membership_messages import (
     Rumour,
 )
 from peercell.agents.protocol import Action, Record, Send, SetTimer
-from peercell.agents.roster import Merged, PeerRecord, Roster, SignedRecord
+from peercell.agents.roster import PeerRecord, Roster
+from peercell.agents.signing import Merged, SignedRecord
 
 SPREAD_TIMER = "membership/spread"
 REPAIR_TIMER = "membership/repair"
@@ -91,21 +94,36 @@ class Spreader:
             return None, [Record(RecordConflict(record.peer, record.incarnation))]
         if record is None or merged is not Merged.NEWS:
             return None, []
-        actions: list[Action] = [Record(RecordLearned(signed))]
+        return record, [Record(RecordLearned(signed)), *self._news_of(record.peer, now_s)]
+
+    def admit(self, signed: SignedRecord, now_s: float) -> tuple[Admission | None, list[Action]]:
+        """Take an admission in; return it if it is news, and what is to be done about it."""
+        admission = self._roster.admit(signed, now_s)
+        if admission is None:
+            return None, []
+        return admission, [Record(AdmissionLearned(signed)), *self._news_of(admission.peer, now_s)]
+
+    def _news_of(self, peer: str, now_s: float) -> list[Action]:
+        """Return what it takes to tell the others of a peer."""
+        actions: list[Action] = []
         if now_s - self._news_s >= self._settings.quiet_s:
             self._news_s = now_s
             actions.append(self._next_repair(now_s))
         self._news_s = now_s
         if not self._untold:
             actions.append(SetTimer(SPREAD_TIMER, self._settings.spread_after_s))
-        self._untold[record.peer] = None
-        self._recent_s.pop(record.peer, None)
-        self._recent_s[record.peer] = now_s
-        return record, actions
+        self._untold[peer] = None
+        self._recent_s.pop(peer, None)
+        self._recent_s[peer] = now_s
+        return actions
 
     def rumour(self, peers: Sequence[str]) -> Rumour:
         """Return what is known of at most 16 peers, as a message."""
-        return Rumour(tuple(self._roster.signed(peer) for peer in peers[:RECORDS_PER_MESSAGE]))
+        roster, told = self._roster, peers[:RECORDS_PER_MESSAGE]
+        return Rumour(
+            tuple(roster.signed(peer) for peer in told if peer in roster),
+            tuple(roster.members.signed(peer) for peer in told if roster.members.get(peer)),
+        )
 
     def hear(self, sender: str, message: Gossip) -> list[Action]:
         """Return the answer to anything but a rumour, whose records go through `learn`."""
@@ -117,7 +135,7 @@ class Spreader:
             case RosterPage():
                 return self._compare(sender, message)
             case RecordsWanted(peers=peers):
-                return self._rumours(sender, [peer for peer in peers if peer in self._roster])
+                return self._rumours(sender, [peer for peer in peers if self._known(peer)])
             case Rumour():
                 return []
 
@@ -138,7 +156,7 @@ class Spreader:
         told = list(self._untold)[:RECORDS_PER_MESSAGE]
         for peer in told:
             del self._untold[peer]
-        rumour = self.rumour([peer for peer in told if peer in self._roster])
+        rumour = self.rumour(told)
         actions: list[Action] = [Send(peer, rumour) for peer in self.contacts()]
         if self._untold:
             actions.append(SetTimer(SPREAD_TIMER, self._settings.spread_after_s))
@@ -146,27 +164,27 @@ class Spreader:
 
     def _news(self, to: str) -> list[Action]:
         """Return the newest records, which the other most likely lacks: this saves two messages."""
-        newest = [peer for peer in reversed(self._recent_s) if peer in self._roster]
+        newest = [peer for peer in reversed(self._recent_s) if self._known(peer)]
         return [Send(to, self.rumour(newest))] if newest else []
 
     def _pages(self, to: str) -> list[Action]:
         """Return the ages of all known records in pages that together cover every id."""
-        peers = self._roster.peers()
+        peers = self._roster.named()
         actions: list[Action] = []
         for start in range(0, max(1, len(peers)), AGES_PER_MESSAGE):
             page = peers[start : start + AGES_PER_MESSAGE]
             after = peers[start + AGES_PER_MESSAGE : start + AGES_PER_MESSAGE + 1]
-            ages = tuple(RecordAge(peer, *self._age(peer)) for peer in page)
+            ages = tuple(RecordAge(peer, *self._roster.age(peer)) for peer in page)
             first = page[0] if start else ""
             actions.append(Send(to, RosterPage(first, after[0] if after else "", ages)))
         return actions
 
     def _compare(self, sender: str, page: RosterPage) -> list[Action]:
         """Return what the sender of a page lacks, and the question for what is lacking here."""
-        theirs = {each.peer: (each.incarnation, each.serial) for each in page.ages}
+        theirs = {each.peer: (each.incarnation, each.serial, each.admission) for each in page.ages}
         covered = [
             peer
-            for peer in self._roster.peers()
+            for peer in self._roster.named()
             if peer >= page.first and (not page.end or peer < page.end)
         ]
         actions = self._rumours(sender, self._roster.newer_than(theirs, covered))
@@ -178,9 +196,8 @@ class Spreader:
         starts = range(0, len(peers), RECORDS_PER_MESSAGE)
         return [Send(to, self.rumour(peers[start:])) for start in starts]
 
-    def _age(self, peer: str) -> tuple[int, int]:
-        record = self._roster.get(peer)
-        return record.age if record is not None else (0, 0)
+    def _known(self, peer: str) -> bool:
+        return peer in self._roster or self._roster.members.get(peer) is not None
 
     def contacts(self) -> list[str]:
         """Return the peers that this one gossips with: few, at random, and always the same.

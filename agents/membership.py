@@ -10,12 +10,16 @@ from typing import get_args
 import numpy as np
 from msgspec import Struct
 
+from peercell.agents.admission import Charter, Members
 from peercell.agents.gossip import GossipSettings, Spreader
 from peercell.agents.liveness import LivenessSettings, Neighbours
 from peercell.agents.membership_messages import (
+    Admit,
+    Admitted,
     KnownPeer,
     Leave,
     MembershipMessage,
+    MembershipRequest,
     PeerAlive,
     PeerReturned,
     PeerSuspected,
@@ -46,7 +50,8 @@ from peercell.agents.protocol import (
     Started,
     TimerFired,
 )
-from peercell.agents.roster import PeerRecord, Roster, Sign, SignedRecord, Verify, signed
+from peercell.agents.roster import PeerRecord, Roster, signed
+from peercell.agents.signing import Sign, SignedRecord, Verify
 
 CHECK_TIMER = "membership/check"
 LEASE_TIMER = "membership/lease"
@@ -56,13 +61,13 @@ FAVOURS_MAX = 64
 _OWN = frozenset(get_args(MembershipMessage))
 
 
-class Identity(Struct, frozen=True):
+class Speaker(Struct, frozen=True):
     """Who a peer is, and how it proves it.
 
     Parameters
     ----------
-    peer, role, incarnation, endpoint, signing_key : as in `PeerRecord`
-    sign : signs bytes with the key
+    peer, role, incarnation, endpoint, signing_key, curve_key : as in `PeerRecord`
+    sign : signs bytes with the signing key
     verify : checks the signatures of others
     """
 
@@ -73,6 +78,7 @@ class Identity(Struct, frozen=True):
     signing_key: bytes
     sign: Sign
     verify: Verify
+    curve_key: bytes = b""
 
 
 class MembershipSettings(Struct, frozen=True):
@@ -82,12 +88,14 @@ class MembershipSettings(Struct, frozen=True):
     ----------
     seeds : peers to turn to first; their endpoints are the host's business
     observer : peer that gets a copy of every fact the role records; "" for none
+    charter : who belongs to the cell
     lease_s : s after which a record is forgotten; renewed at half of it
     gossip, liveness : their parts
     """
 
     seeds: tuple[str, ...] = ()
     observer: str = ""
+    charter: Charter = Charter()
     lease_s: float = 86_400.0
     gossip: GossipSettings = GossipSettings()
     liveness: LivenessSettings = LivenessSettings()
@@ -99,7 +107,7 @@ class Member:
     Parameters
     ----------
     role : what is wrapped
-    identity : of the peer
+    speaker : the peer
     known : records from an earlier run
     generator : seeded
     settings : how to find and watch others
@@ -108,19 +116,19 @@ class Member:
     def __init__(
         self,
         role: Role,
-        identity: Identity,
+        speaker: Speaker,
         known: Sequence[SignedRecord],
         generator: np.random.Generator,
         settings: MembershipSettings,
     ) -> None:
         self._role = role
-        self._identity = identity
+        self._speaker = speaker
         self._known = known
         self._generator = generator
         self._settings = settings
-        self._roster = Roster(identity.verify)
+        self._roster = Roster(speaker.verify, Members(settings.charter, speaker.verify))
         self._spreader = Spreader(
-            identity.peer, self._roster, settings.seeds, generator, settings.gossip
+            speaker.peer, self._roster, settings.seeds, generator, settings.gossip
         )
         self._neighbours = Neighbours(settings.liveness)
         self._acquainted: set[str] = set()
@@ -137,14 +145,22 @@ class Member:
                 return self._receive(event, now_s)
             case TimerFired(name=name) if name.startswith("membership/"):
                 return self._fire(name, now_s)
-            case Commanded(request=Leave()):
-                return self._leave(now_s)
-            case Commanded(request_id=request_id, request=RosterQuery(first=first)):
-                return [Reply(request_id, self._page(first, now_s))]
+            case Commanded(request=Leave() | Admit() | RosterQuery() as request):
+                return self._obey(event.request_id, request, now_s)
             case Started():
                 return self._start(now_s) + self._tell(event, now_s)
             case _:
                 return self._tell(event, now_s)
+
+    def _obey(self, request_id: int, request: MembershipRequest, now_s: float) -> list[Action]:
+        """Return what an operator, or the host, has asked for."""
+        match request:
+            case Leave():
+                return self._leave(now_s)
+            case Admit(admissions=admissions):
+                return self._admit(request_id, admissions, now_s)
+            case RosterQuery(first=first):
+                return [Reply(request_id, self._page(first, now_s))]
 
     def _receive(self, event: Received, now_s: float) -> list[Action]:
         """Note that the sender lives, and pass on what is for the role."""
@@ -163,7 +179,7 @@ class Member:
     def _renew(self, now_s: float, *, left: bool = False) -> list[Action]:
         """Return the actions that make the own record newer."""
         self._serial += 1
-        me = self._identity
+        me = self._speaker
         record = PeerRecord(
             me.peer,
             me.role,
@@ -173,6 +189,7 @@ class Member:
             me.signing_key,
             now_s + self._settings.lease_s,
             left,
+            me.curve_key,
         )
         renewal = SetTimer(LEASE_TIMER, self._settings.lease_s / 2)
         return [*self._learn(signed(record, me.sign), now_s), renewal]
@@ -180,7 +197,7 @@ class Member:
     def _leave(self, now_s: float) -> list[Action]:
         """Return the farewell: neighbours and some others hear that this is no failure."""
         actions = self._renew(now_s, left=True)
-        farewell = self._spreader.rumour([self._identity.peer])
+        farewell = self._spreader.rumour([self._speaker.peer])
         told = {*self._neighbours, *self._spreader.contacts()}
         return actions + [Send(peer, farewell) for peer in sorted(told)]
 
@@ -189,7 +206,7 @@ class Member:
         record, actions = self._spreader.learn(arrived, now_s)
         if record is None:
             return actions
-        peer, me = record.peer, self._identity
+        peer, me = record.peer, self._speaker
         if peer == me.peer:
             if record.incarnation > me.incarnation:
                 actions.append(Record(RecordConflict(peer, record.incarnation)))
@@ -202,11 +219,36 @@ class Member:
                 actions += self._rise(peer, now_s) + self._plan_check(now_s)
         return actions
 
+    def _learn_admission(self, arrived: SignedRecord, now_s: float) -> list[Action]:
+        """Take an admission in; a peer that it leaves no record is down for the role at once."""
+        admission, actions = self._spreader.admit(arrived, now_s)
+        if admission is None:
+            return []
+        if admission.peer == self._speaker.peer and not admission.revoked:
+            return actions + self._renew(now_s)
+        if admission.peer not in self._roster:
+            self._neighbours.forget(admission.peer)
+            actions += self._fall(admission.peer, now_s)
+        return actions
+
+    def _admit(
+        self, request_id: int, admissions: Sequence[SignedRecord], now_s: float
+    ) -> list[Action]:
+        """Return what an operator's admissions lead to, and the answer."""
+        actions = [act for each in admissions for act in self._learn_admission(each, now_s)]
+        taken = sum(map(self._roster.members.knows, admissions))
+        return [*actions, Reply(request_id, Admitted(taken, len(admissions) - taken))]
+
     def _hear(self, sender: str, message: Message, now_s: float) -> list[Action]:
         """Return the answer to a message of the membership itself."""
         match message:
-            case Rumour(records=records):
-                return [action for each in records for action in self._learn(each, now_s)]
+            case Rumour(records=records, admissions=admissions):
+                actions: list[Action] = []
+                for admission in admissions:
+                    actions += self._learn_admission(admission, now_s)
+                for record in records:
+                    actions += self._learn(record, now_s)
+                return actions
             case RosterHash() | RosterPage() | RecordsWanted():
                 return self._spreader.hear(sender, message)
             case Probe(nonce=nonce):
@@ -283,11 +325,11 @@ class Member:
 
     def _meet(self, peer: str, now_s: float) -> list[Action]:
         """Begin to watch a peer that the role talks with, and introduce oneself."""
-        if peer in self._acquainted or peer in (self._identity.peer, self._settings.observer):
+        if peer in self._acquainted or peer in (self._speaker.peer, self._settings.observer):
             return []
         self._acquainted.add(peer)
         self._neighbours.watch(peer, now_s)
-        hello = Send(peer, self._spreader.rumour([self._identity.peer]))
+        hello = Send(peer, self._spreader.rumour([self._speaker.peer]))
         return [hello, *self._rise(peer, now_s), *self._plan_check(now_s)]
 
     def _rise(self, peer: str, now_s: float) -> list[Action]:

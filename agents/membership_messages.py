@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
-from peercell.agents.roster import Count, PeerId, SignedRecord
+from peercell.agents.signing import Count, PeerId, SignedRecord
 
 RECORDS_PER_MESSAGE = 16
 AGES_PER_MESSAGE = 256
@@ -14,9 +14,10 @@ Records = Annotated[tuple[SignedRecord, ...], Meta(max_length=RECORDS_PER_MESSAG
 
 
 class Rumour(Message, frozen=True):
-    """Records that may be news to you."""
+    """Records, and admissions by the operator, that may be news to you."""
 
     records: Records
+    admissions: Records = ()
 
 
 class RosterHash(Message, frozen=True):
@@ -26,11 +27,12 @@ class RosterHash(Message, frozen=True):
 
 
 class RecordAge(Struct, frozen=True, array_like=True):
-    """How new the record is that I have of a peer."""
+    """How new the record and the admission are that I have of a peer; 0 for none."""
 
     peer: PeerId
     incarnation: Count
     serial: Count
+    admission: Count = 0
 
 
 class RosterPage(Message, frozen=True):
@@ -42,7 +44,7 @@ class RosterPage(Message, frozen=True):
 
 
 class RecordsWanted(Message, frozen=True):
-    """Send me the records of these peers: yours are newer."""
+    """Send me what you know of these peers: it is newer."""
 
     peers: Annotated[tuple[PeerId, ...], Meta(max_length=AGES_PER_MESSAGE)]
 
@@ -77,6 +79,12 @@ class RecordLearned(Message, frozen=True):
     signed: SignedRecord
 
 
+class AdmissionLearned(Message, frozen=True):
+    """A fact for observers: a new or newer admission, or a revocation, was taken in."""
+
+    signed: SignedRecord
+
+
 class RecordConflict(Message, frozen=True):
     """A fact for observers: two records of one peer claim the same age."""
 
@@ -102,6 +110,19 @@ class Leave(Message, frozen=True):
     """A request of the host: tell the others that this peer goes on purpose."""
 
 
+class Admit(Message, frozen=True):
+    """A request of an operator: take these admissions and revocations in, and spread them."""
+
+    admissions: Records
+
+
+class Admitted(Message, frozen=True):
+    """How many of these count now, and how many are old or not signed by this cell's operator."""
+
+    taken: Count
+    refused: Count
+
+
 class RosterQuery(Message, frozen=True):
     """A request of an operator: whom do you know, from `first` on."""
 
@@ -125,7 +146,7 @@ class RosterAnswer(Message, frozen=True):
 
 Gossip = Rumour | RosterHash | RosterPage | RecordsWanted
 Probing = Probe | ProbeAnswer | ProbeRequest | PeerAlive
-MembershipFact = RecordLearned | RecordConflict | PeerSuspected | PeerReturned
-MembershipRequest = Leave | RosterQuery
-MembershipMessage = Gossip | Probing | MembershipFact | MembershipRequest | RosterAnswer
+MembershipFact = RecordLearned | AdmissionLearned | RecordConflict | PeerSuspected | PeerReturned
+MembershipRequest = Leave | Admit | RosterQuery
+MembershipMessage = Gossip | Probing | MembershipFact | MembershipRequest | Admitted | RosterAnswer
 """All of this page."""

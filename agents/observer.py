@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Commanded, Event, Received, Reply
-from peercell.agents.roster import Count, Instant, PeerId
+from peercell.agents.signing import Count, Instant, PeerId
 
 FACTS_KEPT = 4096
 FACT_BYTES_MAX = 16 * 1024

@@ -14,11 +14,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from nacl.signing import SigningKey
+from msgspec import structs
 
+from peercell.agents.admission import admission_of
 from peercell.agents.errors import PeercellError
-from peercell.agents.membership import Identity, Member, MembershipSettings
+from peercell.agents.membership import Member, MembershipSettings, Speaker
 from peercell.agents.membership_messages import (
+    AdmissionLearned,
     Leave,
     MembershipMessage,
     PeerReturned,
@@ -28,11 +30,11 @@ from peercell.agents.membership_messages import (
 )
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Role
-from peercell.agents.roster import PeerRecord, Sign, SignedRecord, record_of
+from peercell.agents.roster import PeerRecord, record_of
+from peercell.agents.signing import Sign, SignedRecord
 from peercell.broker.clock import Clock, steady_clock
 from peercell.broker.home import CellHome
 from peercell.broker.journal import FORMAT, Journal, Start
-from peercell.broker.keys import load_or_make_key, verify
 from peercell.broker.processes.crew import (
     Context,
     Crew,
@@ -44,8 +46,9 @@ from peercell.broker.processes.crew import (
     Ready,
 )
 from peercell.broker.reactor import Doors, Reactor
-from peercell.broker.rosterfile import RosterFile
+from peercell.broker.rosterfile import Kept, RosterFile
 from peercell.broker.seat import Seat
+from peercell.broker.security.identity import load_or_make_identity, verify
 
 LOG_BYTES_MAX = 4 * 1024 * 1024
 
@@ -113,7 +116,7 @@ def run_crew(
             reactor.route(peer, endpoint)
         # Where a seed listens says who starts this process. What is remembered may be of a cell
         # that has ended, whose addresses belong to nobody now.
-        remembered = frozenset(roster.known)
+        remembered = frozenset(roster.known(Kept.RECORD))
 
         def note(peer: str, fact: Message) -> None:
             _note_fact(roster, peer, fact)
@@ -128,8 +131,9 @@ def run_crew(
         for order in crew.faults:
             reactor.inject(order)
         incarnations = {}
+        place = _place(crew, home, reactor.endpoint, roster)
         for spec in crew.peers:
-            seat = _take_seat(crew, spec, reactor.endpoint, roster.known, clock)
+            seat = _take_seat(crew, spec, place, clock)
             incarnations[spec.peer] = seat.incarnation
             reactor.seat(seat)
             log.info("%s (%s) runs as incarnation %d", spec.peer, spec.role, seat.incarnation)
@@ -175,15 +179,37 @@ def rebuild(start: Start, context: Context, sign: Sign) -> Role:
     return _member(spec, start.incarnation, context, sign)
 
 
-def _take_seat(
-    crew: Crew, spec: PeerSpec, endpoint: str, known: tuple[SignedRecord, ...], clock: Clock
-) -> Seat:
+def _place(crew: Crew, home: CellHome, endpoint: str, roster: RosterFile) -> Context:
+    """Return what the peers of a process have in common, without their roles and signing keys."""
+    link = load_or_make_identity(home.key(crew.name), crew.name)
+    admissions = {*crew.charter.admissions, *roster.known(Kept.ADMISSION)}
+    return Context(
+        role="",
+        endpoint=endpoint,
+        signing_key=b"",
+        seeds=tuple(crew.seeds),
+        observer=crew.observer,
+        known=roster.known(Kept.RECORD),
+        unions=crew.unions,
+        curve_key=link.curve_public,
+        charter=structs.replace(crew.charter, admissions=tuple(sorted(admissions, key=_by_record))),
+    )
+
+
+def _by_record(signed: SignedRecord) -> bytes:
+    return signed.record
+
+
+def _take_seat(crew: Crew, spec: PeerSpec, place: Context, clock: Clock) -> Seat:
     home = CellHome(Path(crew.folder))
-    key = load_or_make_key(home.key(spec.peer))
+    identity = load_or_make_identity(home.key(spec.peer), spec.peer)
     incarnation = home.next_incarnation(spec.peer, clock())
-    public = bytes(key.verify_key)
-    seeds = tuple(seed for seed in crew.seeds if seed != spec.peer)
-    context = Context(spec.role, endpoint, public, seeds, crew.observer, known, crew.unions)
+    context = structs.replace(
+        place,
+        role=spec.role,
+        signing_key=identity.public.signing,
+        seeds=tuple(seed for seed in place.seeds if seed != spec.peer),
+    )
     start = Start(
         FORMAT,
         spec.peer,
@@ -194,7 +220,7 @@ def _take_seat(
         spec.seed,
         msgspec.msgpack.encode(context),
     )
-    member = _member(spec, incarnation, context, lambda message: _sign(key, message))
+    member = _member(spec, incarnation, context, identity.sign)
     size = crew.journal_bytes_max
     journal = Journal(home.journal(spec.peer), start, size) if size else None
     return Seat(spec.peer, member, incarnation, journal, farewell=Leave())
@@ -204,7 +230,7 @@ def _member(spec: PeerSpec, incarnation: int, context: Context, sign: Sign) -> M
     """Return a role among others; equal arguments give equal behaviour."""
     factory: Factory = find(spec.factory)
     for_role, for_membership = np.random.default_rng([spec.seed, incarnation]).spawn(2)
-    identity = Identity(
+    speaker = Speaker(
         spec.peer,
         context.role,
         incarnation,
@@ -212,14 +238,13 @@ def _member(spec: PeerSpec, incarnation: int, context: Context, sign: Sign) -> M
         context.signing_key,
         sign,
         verify,
+        context.curve_key,
     )
-    settings = MembershipSettings(seeds=context.seeds, observer=context.observer)
+    settings = MembershipSettings(
+        seeds=context.seeds, observer=context.observer, charter=context.charter
+    )
     role = factory(spec.peer, spec.settings, for_role)
-    return Member(role, identity, context.known, for_membership, settings)
-
-
-def _sign(key: SigningKey, message: bytes) -> bytes:
-    return key.sign(message).signature
+    return Member(role, speaker, context.known, for_membership, settings)
 
 
 def _note_fact(roster: RosterFile, peer: str, fact: Message) -> None:
@@ -228,7 +253,16 @@ def _note_fact(roster: RosterFile, peer: str, fact: Message) -> None:
         case RecordConflict() | PeerSuspected() | PeerReturned():
             log.warning("%s: %s", peer, fact)
         case RecordLearned(signed=signed):
-            roster.note(record_of(signed).peer, signed)
+            roster.note(Kept.RECORD, record_of(signed).peer, signed)
+        case AdmissionLearned(signed=signed):
+            admission = admission_of(signed)
+            roster.note(Kept.ADMISSION, admission.peer, signed)
+            log.info(
+                "%s: the operator has %s %s",
+                peer,
+                "revoked" if admission.revoked else "admitted",
+                admission.peer,
+            )
         case _:
             pass
 

@@ -54,8 +54,8 @@ class CellHome:
         return self.folder / f"{name}.log"
 
     def key(self, peer: str) -> Path:
-        """The signing key of a peer."""
-        return self.folder / "keys" / f"{peer}.ed25519"
+        """The secret keys of a peer."""
+        return self.folder / "keys" / f"{peer}.secret"
 
     def crew(self, name: str) -> Path:
         """What a process was told to run."""

@@ -2,12 +2,13 @@
 
 import logging
 import os
+from enum import StrEnum
 from pathlib import Path
 
 import msgpack
 import msgspec
 
-from peercell.agents.roster import SignedRecord
+from peercell.agents.signing import SignedRecord
 from peercell.broker.home import replace_file
 from peercell.broker.journal import UNREADABLE
 from peercell.broker.wire import UNDECODABLE
@@ -18,12 +19,21 @@ BYTES_MAX = 4 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
+class Kept(StrEnum):
+    """What is kept of a peer."""
+
+    RECORD = "record"
+    ADMISSION = "admission"
+
+
 class RosterFile:
-    """Every record that a process has learned, appended as it comes; signatures guard the content.
+    """Every record and admission that a process has learned, appended as it comes.
+
+    Signatures guard the content.
 
     Parameters
     ----------
-    path : is read, cut down to the newest record of each peer, and kept open
+    path : is read, cut down to the newest of each peer, and kept open
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,45 +42,44 @@ class RosterFile:
         self._newest = _read(path)
         self._compact()
 
-    @property
-    def known(self) -> tuple[SignedRecord, ...]:
-        """The newest record of each peer."""
-        return tuple(self._newest.values())
+    def known(self, kind: Kept) -> tuple[SignedRecord, ...]:
+        """Return the newest record, or admission, of each peer."""
+        return tuple(signed for (kept, _), signed in self._newest.items() if kept is kind)
 
-    def note(self, peer: str, signed: SignedRecord) -> None:
-        """Keep a record that was learned."""
-        if self._newest.get(peer) == signed:
+    def note(self, kind: Kept, peer: str, signed: SignedRecord) -> None:
+        """Keep what was learned of a peer."""
+        if self._newest.get((kind, peer)) == signed:
             return
-        self._newest[peer] = signed
+        self._newest[kind, peer] = signed
         try:
-            self._size += os.write(self._descriptor, self._encode((peer, signed)))
+            self._size += os.write(self._descriptor, self._encode((kind, peer, signed)))
             if self._size > BYTES_MAX:
                 os.close(self._descriptor)
                 self._compact()
         except OSError as error:
-            log.warning("%s does not keep the record of %s: %s", self._path, peer, error)
+            log.warning("%s does not keep the %s of %s: %s", self._path, kind, peer, error)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
 
     def _compact(self) -> None:
-        content = b"".join(self._encode(pair) for pair in self._newest.items())
+        content = b"".join(self._encode((*key, signed)) for key, signed in self._newest.items())
         replace_file(self._path, content)
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
         self._size = len(content)
 
 
-def _read(path: Path) -> dict[str, SignedRecord]:
-    """Return the newest record of each peer; what follows a torn or spoilt one is left out."""
-    newest: dict[str, SignedRecord] = {}
+def _read(path: Path) -> dict[tuple[Kept, str], SignedRecord]:
+    """Return the newest of each kind and peer; what follows a torn or spoilt one is left out."""
+    newest: dict[tuple[Kept, str], SignedRecord] = {}
     if not path.exists():
         return newest
     with path.open("rb") as file:
         values = msgpack.Unpacker(file, max_buffer_size=2 * BYTES_MAX)
         while True:
             try:
-                peer, signed = msgspec.convert(next(values), tuple[str, SignedRecord])
+                kind, peer, signed = msgspec.convert(next(values), tuple[Kept, str, SignedRecord])
             except (StopIteration, *UNREADABLE, *UNDECODABLE):
                 return newest
-            newest[peer] = signed
+            newest[kind, peer] = signed

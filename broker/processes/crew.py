@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from peercell.agents.admission import Charter
 from peercell.agents.protocol import Role
-from peercell.agents.roster import SignedRecord
+from peercell.agents.signing import SignedRecord
 from peercell.broker.faults.orders import Order
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Crew(Struct, frozen=True, kw_only=True):
     observer : peer that gets copies of the facts; "" for none
     journal_bytes_max : of each peer's journal; 0 for none
     faults : that are on when the process starts
+    charter : who belongs to the cell
     """
 
     name: str
@@ -75,6 +77,7 @@ class Crew(Struct, frozen=True, kw_only=True):
     observer: str = ""
     journal_bytes_max: int = JOURNAL_BYTES_MAX
     faults: tuple[Order, ...] = ()
+    charter: Charter = Charter()
 
 
 class Context(Struct, frozen=True):
@@ -82,8 +85,8 @@ class Context(Struct, frozen=True):
 
     Parameters
     ----------
-    role, endpoint, signing_key : as in the record of the peer
-    seeds, observer : as in its settings
+    role, endpoint, signing_key, curve_key : as in the record of the peer
+    seeds, observer, charter : as in its settings
     known : records that it remembered from earlier runs
     unions : as in its crew
     """
@@ -95,6 +98,8 @@ class Context(Struct, frozen=True):
     observer: str
     known: tuple[SignedRecord, ...]
     unions: tuple[str, ...]
+    curve_key: bytes = b""
+    charter: Charter = Charter()
 
 
 class Ready(Struct, frozen=True, tag=True):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from peercell.agents.roster import Verify
+from peercell.agents.signing import Verify
 from peercell.broker.security.bucket import Bucket
 from peercell.broker.wire import Drop, Incoming, signed_bytes
 

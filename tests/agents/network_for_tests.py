@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from peercell.agents.membership import Identity, Member, MembershipSettings
+from peercell.agents.membership import Member, MembershipSettings, Speaker
 from peercell.agents.messages import Message
 from peercell.agents.protocol import (
     Action,
@@ -24,7 +24,8 @@ from peercell.agents.protocol import (
     Started,
     TimerFired,
 )
-from peercell.agents.roster import Roster, Sign, SignedRecord
+from peercell.agents.roster import Roster
+from peercell.agents.signing import Sign, SignedRecord
 
 
 def key_of(peer: str) -> bytes:
@@ -40,9 +41,9 @@ def verify(key: bytes, message: bytes, signature: bytes) -> bool:
     return blake2b(message, key=key, digest_size=64).digest() == signature
 
 
-def identity(peer: str, incarnation: int = 1, endpoint: str = "") -> Identity:
+def identity(peer: str, incarnation: int = 1, endpoint: str = "") -> Speaker:
     endpoint = endpoint or f"tcp://127.0.0.1:{incarnation}"
-    return Identity(peer, "test", incarnation, endpoint, key_of(peer), sign_as(peer), verify)
+    return Speaker(peer, "test", incarnation, endpoint, key_of(peer), sign_as(peer), verify)
 
 
 class Talker:
@@ -89,7 +90,7 @@ class Network:
     def join(
         self,
         role: Role,
-        who: Identity,
+        who: Speaker,
         settings: MembershipSettings,
         known: tuple[SignedRecord, ...] = (),
     ) -> None:

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from tests.agents.network_for_tests import key_of, sign_as, verify
 
 from peercell.agents import roster as page
-from peercell.agents.roster import Merged, PeerRecord, Roster, SignedRecord, signed
+from peercell.agents.admission import Charter, Members
+from peercell.agents.roster import PeerRecord, Roster, signed
+from peercell.agents.signing import Merged, SignedRecord
 
 NOW_S = 1000.0
 
@@ -17,6 +19,11 @@ def record(
 ) -> PeerRecord:
     endpoint = f"tcp://127.0.0.1:{serial}"
     return PeerRecord(peer, "test", incarnation, serial, endpoint, key_of(peer), expires_s)
+
+
+def open_roster() -> Roster:
+    """Return a roster of a cell that anybody may join."""
+    return Roster(verify, Members(Charter(), verify))
 
 
 def good(each: PeerRecord) -> SignedRecord:
@@ -54,7 +61,7 @@ ARRIVALS = {
 def test_a_record_is_taken_in_only_if_it_is_good_news(
     arrived: SignedRecord, merged: Merged
 ) -> None:
-    roster = Roster(verify)
+    roster = open_roster()
     assert roster.merge(good(AT_1_1), NOW_S)[0] is Merged.NEWS
     assert roster.merge(arrived, NOW_S)[0] is merged
     known = roster.get("a")
@@ -63,7 +70,7 @@ def test_a_record_is_taken_in_only_if_it_is_good_news(
 
 
 def test_a_new_key_counts_once_the_lease_of_the_old_one_has_run_out() -> None:
-    roster = Roster(verify)
+    roster = open_roster()
     roster.merge(good(AT_1_1), NOW_S)
     other = msgspec.structs.replace(record(serial=2, expires_s=9000.0), signing_key=key_of("b"))
     assert roster.merge(signed(other, sign_as("b")), NOW_S)[0] is Merged.FALSE
@@ -73,7 +80,7 @@ def test_a_new_key_counts_once_the_lease_of_the_old_one_has_run_out() -> None:
 
 def test_the_number_of_peers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "PEERS_MAX", 2)
-    roster = Roster(verify)
+    roster = open_roster()
     merged = [roster.merge(good(record(peer)), NOW_S)[0] for peer in "abc"]
     assert merged == [Merged.NEWS, Merged.NEWS, Merged.OLD]
 
@@ -87,7 +94,7 @@ records = st.lists(
 def test_rosters_agree_whatever_the_order_of_arrival(
     said: list[PeerRecord], data: st.DataObject
 ) -> None:
-    one, other = Roster(verify), Roster(verify)
+    one, other = open_roster(), open_roster()
     for each in said:
         one.merge(good(each), NOW_S)
     for each in data.draw(st.permutations(said)):
@@ -98,7 +105,7 @@ def test_rosters_agree_whatever_the_order_of_arrival(
 
 @given(records, records)
 def test_hashes_differ_where_rosters_do(one: list[PeerRecord], other: list[PeerRecord]) -> None:
-    first, second = Roster(verify), Roster(verify)
+    first, second = open_roster(), open_roster()
     for each in one:
         first.merge(good(each), NOW_S)
     for each in other:
@@ -108,7 +115,7 @@ def test_hashes_differ_where_rosters_do(one: list[PeerRecord], other: list[PeerR
 
 
 def test_forgetting_everything_leaves_an_empty_roster() -> None:
-    roster = Roster(verify)
+    roster = open_roster()
     for peer in "abc":
         roster.merge(good(record(peer)), NOW_S)
     roster.forget_expired(1e6)

@@ -7,6 +7,9 @@ import pytest
 from peercell.agents.membership_messages import (
     AGES_PER_MESSAGE,
     RECORDS_PER_MESSAGE,
+    AdmissionLearned,
+    Admit,
+    Admitted,
     KnownPeer,
     Leave,
     MembershipMessage,
@@ -27,16 +30,16 @@ from peercell.agents.membership_messages import (
     Rumour,
 )
 from peercell.agents.messages import Message
-from peercell.agents.roster import SignedRecord
+from peercell.agents.signing import SignedRecord
 from peercell.broker.wire import VERSION, Codec, Envelope, messages_of
 
 LONGEST = "p" * 64
 RECORD = SignedRecord(b"r" * 512, b"s" * 64)
-AGE = RecordAge(LONGEST, 2**53, 2**53)
+AGE = RecordAge(LONGEST, 2**53, 2**53, 2**53)
 
 # The largest message of each kind.
 LARGEST: list[Message] = [
-    Rumour((RECORD,) * RECORDS_PER_MESSAGE),
+    Rumour((RECORD,) * RECORDS_PER_MESSAGE, (RECORD,) * RECORDS_PER_MESSAGE),
     RosterHash(2**53),
     RosterPage(LONGEST, LONGEST, (AGE,) * AGES_PER_MESSAGE),
     RecordsWanted((LONGEST,) * AGES_PER_MESSAGE),
@@ -45,10 +48,13 @@ LARGEST: list[Message] = [
     ProbeRequest(LONGEST),
     PeerAlive(LONGEST),
     RecordLearned(RECORD),
+    AdmissionLearned(RECORD),
     RecordConflict(LONGEST, 2**53),
     PeerSuspected(LONGEST, 1e9),
     PeerReturned(LONGEST, 1e9),
     Leave(),
+    Admit((RECORD,) * RECORDS_PER_MESSAGE),
+    Admitted(2**53, 2**53),
     RosterQuery(LONGEST),
     RosterAnswer((KnownPeer(RECORD, suspected=True, silence_s=1e9),) * 64, LONGEST),
 ]

@@ -35,7 +35,8 @@ from peercell.agents.protocol import (
     Send,
     Started,
 )
-from peercell.agents.roster import SignedRecord, record_of
+from peercell.agents.roster import record_of
+from peercell.agents.signing import SignedRecord
 
 
 class Word(Message, frozen=True):
