@@ -30,6 +30,7 @@ class HostCounts:
     links : open outgoing links
     unattributed : arrivals for no peer of this host, by reason
     faults : how often each fault has done something
+    without_effect : why the grid refuses a fault, for each of those
     lateness : of its timers
     """
 
@@ -38,6 +39,7 @@ class HostCounts:
     links: int
     unattributed: Counter[Drop]
     faults: Mapping[str, int]
+    without_effect: Mapping[str, str]
     lateness: Lateness
 
 
@@ -76,5 +78,7 @@ def status_of(place: Place, host: HostCounts, wrong: int) -> HostStatus:
         late_p99_s=late.quantile_s(0.99),
         late_max_s=late.max_s,
         faults=dict(host.faults),
+        without_effect=dict(host.without_effect),
         journal_stopped=seat.journal.stopped if seat.journal is not None else "",
+        withheld={dst: stream.withheld for dst, stream in seat.streams.items() if stream.withheld},
     )

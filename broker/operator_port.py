@@ -8,9 +8,10 @@ from collections import Counter
 from typing import Annotated
 
 import zmq
-from msgspec import Meta
+from msgspec import Meta, field
 
 from peercell.agents.errors import PeercellError
+from peercell.agents.grid_parts import Text
 from peercell.agents.messages import Message
 from peercell.broker.faults.orders import FaultId, Order
 from peercell.broker.gate import SENDERS_MAX, Heard
@@ -55,6 +56,9 @@ class HostStatus(Message, frozen=True):
     timers : fired so far; `late_*_s` is how late half, 99 % and the worst of them were
     faults : how often each fault that is or was on has done something here
     journal_stopped : why nothing is recorded any more; empty when all is
+    withheld : how many of those that were told to each other peer a fault held back until they were
+        worthless
+    without_effect : why the grid does not do what a fault wants, for each of those
     """
 
     peer: Name
@@ -78,6 +82,12 @@ class HostStatus(Message, frozen=True):
     late_max_s: Seconds
     faults: Annotated[dict[FaultId, Count], Meta(max_length=4096)]
     journal_stopped: Annotated[str, Meta(max_length=500)] = ""
+    withheld: Annotated[dict[Name, Count], Meta(max_length=SENDERS_MAX)] = field(
+        default_factory=dict
+    )
+    without_effect: Annotated[dict[FaultId, Text], Meta(max_length=4096)] = field(
+        default_factory=dict
+    )
 
 
 class StopHost(Message, frozen=True):

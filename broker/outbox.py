@@ -34,6 +34,7 @@ class Stream:
     sign : signs what a peer must be able to prove later; None where no keys are used
     handed : messages that the role asked to send
     seq : number of the last one that ZeroMQ took, which is not yet delivery; so also their count
+    withheld : of these, those that a fault held back until they were worthless
     """
 
     src: str
@@ -43,6 +44,7 @@ class Stream:
     sign: Signer | None = None
     handed: int = 0
     seq: int = 0
+    withheld: int = 0
 
 
 class Streams(dict[str, Stream]):

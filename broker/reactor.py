@@ -16,7 +16,6 @@ from typing import NamedTuple, assert_never
 import zmq
 
 from peercell.agents.errors import PeercellError
-from peercell.agents.grid_messages import GridRefusal
 from peercell.agents.messages import Message
 from peercell.agents.protocol import (
     Action,
@@ -151,6 +150,7 @@ class Reactor:
     def seat(self, seat: Seat) -> None:
         """Take a role in and tell it that it runs."""
         self._places[seat.peer] = Place(seat, Gate(self._codec))
+        self._suffer(self._clock())
         self._step(seat, Started(), self._clock() + self._ahead_s)
         for order in self._injector.orders:
             self._command(order, begins=True)
@@ -314,8 +314,8 @@ class Reactor:
                 case Record():
                     for observer in self._observers:
                         observer(seat.peer, action.fact)
-                case Reply(request_id=0, answer=GridRefusal() as refusal):
-                    log.error("a fault has no effect: %s (%s)", refusal.what, refusal.why)
+                case Reply() if action.request_id < 0:
+                    self._injector.answered(action.request_id, action.answer)
                 case Reply():
                     self._control.answer(action.request_id, action.answer)
                 case _:
@@ -330,7 +330,7 @@ class Reactor:
         injector = self._injector
         injector.expire(now_s)
         self._put = injector.put
-        self._ahead_s = injector.ahead_s(now_s)
+        self._ahead_s = injector.ahead_s(now_s, self._places)
         injector.trouble(place.seat for place in self._places.values())
         if (next_s := injector.next_s(self._ahead_s)) is not None:
             self._timers.set(_FAULTS, next_s)
@@ -371,6 +371,7 @@ class Reactor:
             links=len(self._outbound),
             unattributed=self.unattributed,
             faults=self._injector.hits,
+            without_effect=self._injector.refusals,
             lateness=self.lateness,
         )
         return status_of(place, counts, self._unaccounted())
@@ -381,5 +382,5 @@ class Reactor:
         request = grid_request(order, now_s, begins=begins)
         for peer in order.peers if request is not None else ():
             if request is not None and (place := self._places.get(peer)) is not None:
-                self._step(place.seat, Commanded(0, request), now_s + self._ahead_s)
-                self._injector.hits[order.id] = len(order.branches or order.assets)
+                request_id = self._injector.ask(order, begins=begins)
+                self._step(place.seat, Commanded(request_id, request), now_s + self._ahead_s)

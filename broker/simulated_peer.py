@@ -47,7 +47,7 @@ class Peer(Agent):
     life : number of lives that have ended
     incarnation : of this life, higher than that of all earlier ones that it remembers
     gate : what lets messages of this life through
-    told : messages of this life to each other peer
+    told, forged : messages of this life to each other peer, and in another name to one
     timers : that are set, each with the number of its event
     ahead_s, drift : of its clock: s, and s more each s
     paused, share : whether it stands still, and which share of its time it gets
@@ -69,6 +69,7 @@ class Peer(Agent):
         self.incarnation = 0
         self.gate = Gate(_NOTHING)
         self.told: dict[str, int] = {}
+        self.forged: dict[tuple[str, str], int] = {}
         self.timers: dict[str, int] = {}
         self.ahead_s = 0.0
         self.drift = 0.0
@@ -96,6 +97,7 @@ class Peer(Agent):
         self._refused_before.update(self.gate.refused)
         self.gate = Gate(_NOTHING)
         self.told = {}
+        self.forged = {}
         self.timers = {}
         self.paused, self.share, self.failpoint = False, 1.0, None
 

@@ -5,15 +5,13 @@ the same faults. Equal roles, faults and seed give equal runs, bit for bit: `tra
 Time goes from event to event; Mesa's own step lets a second pass and collects what is asked for.
 """
 
-import gc
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
 from typing import Any, TypeVar, assert_never
 
 import msgspec
 from mesa import DataCollector, Model
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.messages import Message
@@ -39,6 +37,7 @@ from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.shim import Shim
 from peercell.broker.outbound import LIFETIME_S
 from peercell.broker.simulated_peer import AROUND, INBOX_MAX, Failpoint, Held, Peer
+from peercell.broker.simulated_time import SimulatedTime
 from peercell.broker.simulated_words import Words
 from peercell.broker.trace import Trace
 from peercell.broker.wire import VERSION, Drop, Envelope, Incoming
@@ -60,13 +59,13 @@ class Simulation(Model):
 
     Attributes
     ----------
-    now_s : s, virtual time
-    sent, duplicated : messages that roles sent, and copies that the network made
+    sent, duplicated : messages that roles sent, and copies of them that the network made, or that a
+        rogue said again or in the name of another
     in_flight : messages under way
     sent_by_kind, bytes_by_kind : of what was sent
     facts : what roles recorded: (time, role, fact), oldest first
-    replies : answers to commands, by their id
-    shim : faults of links that are on
+    replies, awaited : answers to commands, and what to tell of one that is still to come, by id
+    shim : faults of links and words that are on
     """
 
     def __init__(
@@ -77,32 +76,36 @@ class Simulation(Model):
     ) -> None:
         super().__init__(rng=seed)
         network = network or LinkFaults()
-        self.now_s = 0.0
         self.sent = self.duplicated = self.in_flight = 0
         self.sent_by_kind: Counter[str] = Counter()
         self.bytes_by_kind: Counter[str] = Counter()
         self.facts: list[tuple[float, str, Message]] = []
         self.replies: dict[int, Message] = {}
+        self.awaited: dict[int, Callable[[Message], None]] = {}
         self.shim = Shim()
         for number, active in enumerate(network.active(seed)):
             self.shim.begin(f"network {number}", active)
         self.datacollector = DataCollector(
             {"now_s": "now_s", "sent": "sent", "applied": "applied", "in_flight": "in_flight"}
         )
+        self._time = SimulatedTime()
         self._steady_s = network.steady_s
         self._near = near
         self._lost: Counter[Drop] = Counter()
         self._peers: dict[str, Peer] = {}
-        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._order = 0
         self._words = Words()
         self._trace = Trace()
+
+    @property
+    def now_s(self) -> float:
+        """Virtual time, s."""
+        return self._time.now_s
 
     def step(self) -> None:
         """Let a second pass, and collect: Mesa's way to go on."""
         until_s = self.now_s + 1.0
         self.run(until_s)
-        self.now_s = until_s
+        self._time.now_s = until_s
         self.datacollector.collect(self)
 
     def start(self, name: str, role: Role, at_s: float = 0.0) -> None:
@@ -144,7 +147,7 @@ class Simulation(Model):
         """Cut all links between a set of roles and the others for some time."""
         here = frozenset(side)
         links = Links(Side(here), Side(here, others=True))
-        name = f"partition {self._order}"
+        name = f"partition {self._time.asked}"
         self.at(from_s, self.shim.begin, name, Active(Partition(on="all"), 0, links))
         self.at(to_s, self.shim.end, name)
 
@@ -166,26 +169,11 @@ class Simulation(Model):
 
     def at(self, at_s: float, action: Callable[..., None], *given: Any) -> None:
         """Do something with what is given, at a time; in the order of the calls at one time."""
-        self._order += 1
-        heappush(self._queue, (at_s, self._order, action, given))
+        self._time.at(at_s, action, *given)
 
     def run(self, until_s: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Run up to a time, or until a condition holds after an event; return whether it does."""
-        queue = self._queue
-        # What is under way is many small tuples in no circle: to look for circles among them over
-        # and over would cost more than all else in a large cell.
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            while queue and queue[0][0] <= until_s:
-                self.now_s, _, action, given = heappop(queue)
-                action(*given)
-                if done():
-                    return True
-        finally:
-            if collects:
-                gc.enable()
-        return done()
+        return self._time.run(until_s, done)
 
     def peer(self, name: str) -> Peer:
         """Return a peer, also one that has not been started yet."""
@@ -342,48 +330,60 @@ class Simulation(Model):
         self._trace.note(_encode(action))
         match action:
             case SetTimer(name=timer, after_s=after_s):
-                self.at(self.now_s + after_s, self._fire, peer, timer, self._order + 1)
-                peer.timers[timer] = self._order
+                token = peer.timers[timer] = self._time.asked + 1
+                self.at(self.now_s + after_s, self._fire, peer, timer, token)
             case CancelTimer(name=timer):
                 peer.timers.pop(timer, None)
             case Record(fact=fact):
                 self.facts.append((self.now_s, peer.name, fact))
             case Reply(request_id=request_id, answer=answer):
                 self.replies[request_id] = answer
+                if (tell := self.awaited.pop(request_id, None)) is not None:
+                    tell(answer)
             case _:
                 assert_never(action)
 
     def _send(self, peer: Peer, to: str, message: Message) -> None:
-        kind, body, raw = self._words.say(message)
         number = peer.told.get(to, 0)
         peer.told[to] = number + 1
+        now_s, shim, twist = self._time.now_s, self.shim, None
+        if shim.has_words:
+            twist = shim.twist(Parcel(peer.name, to, peer.incarnation, number), message)
+            message = twist.message
+        kind, body, raw = self._words.say(message)
         self.sent += 1
         self.sent_by_kind[kind] += 1
         self.bytes_by_kind[kind] += len(body)
         note = self._trace.note
         note(to.encode())
         note(body)
-        receiver = self.peer(to)
-        fate, steady_s = UNHURT, self._steady_s
-        if self._near and (peer.name in self._near or to in self._near):
-            steady_s = 0.0
-        elif self.shim:
-            parcel = Parcel(peer.name, to, peer.incarnation, number)
-            fate = self.shim.fate(parcel, self.now_s, len(body))
-            if fate.lost:
-                self._lost[Drop.FAULT] += 1
-                return
-            if fate.corrupted:
-                raw = Raw(spoilt(body))
-        expires_s = peer.clock_s(self.now_s) + LIFETIME_S
+        fate, at_s = UNHURT, now_s
+        if not self._near or (peer.name not in self._near and to not in self._near):
+            at_s += self._steady_s
+            if shim:
+                parcel = Parcel(peer.name, to, peer.incarnation, number)
+                fate = shim.fate(parcel, now_s, len(body))
+                if fate.lost:
+                    self._lost[Drop.FAULT] += 1
+                    return
+        expires_s = peer.clock_s(now_s) + LIFETIME_S
+        said = Raw(spoilt(body)) if fate.corrupted else raw
         envelope = Envelope(
-            VERSION, kind, peer.name, to, peer.incarnation, number + 1, expires_s, raw
+            VERSION, kind, peer.name, to, peer.incarnation, number + 1, expires_s, said
         )
-        self.duplicated += len(fate.delays_s) - 1
-        for delay_s in fate.delays_s:
-            self.in_flight += 1
-            at_s = self.now_s + steady_s + delay_s
-            self.at(at_s, self._arrive, receiver, receiver.life, envelope)
+        delays_s = fate.delays_s if twist is None else (*fate.delays_s, *twist.again_s)
+        self.duplicated += len(delays_s) - 1
+        for delay_s in delays_s:
+            self._post(envelope, at_s + delay_s)
+        for name in () if twist is None else twist.names:
+            self.duplicated += 1
+            seq = peer.forged[name, to] = peer.forged.get((name, to), 0) + 1
+            self._post(structs.replace(envelope, src=name, seq=seq, body=raw), at_s)
+
+    def _post(self, envelope: Incoming, at_s: float) -> None:
+        receiver = self.peer(envelope.dst)
+        self.in_flight += 1
+        self._time.at(at_s, self._arrive, receiver, receiver.life, envelope)
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -14,21 +14,22 @@ from peercell.broker.processes.cell_runs import find_cell
 from peercell.broker.terminal.command import Session, data_command
 from peercell.broker.terminal.output import Answer, builtins, listing, table
 
-COLUMNS = ("id", "kind", "what", "hits", "links", "peers", "ends_s", "seed")
+COLUMNS = ("id", "kind", "what", "hits", "links", "peers", "ends_s", "seed", "refused")
 
 
-@data_command("ls", "peercell fault ls", "peercell fault ls --cell village -o json")
+@data_command("ls", "peercell fault ls", "peercell fault ls -o wide")
 @cell_option
 @click.pass_obj
 def ls(session: Session, cell: str | None) -> Answer:
     """List the faults that are on: what they hit, how often, and when they end.
 
-    A fault that has hit nothing yet is shown in red.
+    A fault that has hit nothing yet is shown in red. `-o wide` names all that they hit.
     """
     found = fault_rows(_folder(session, cell))
     rows = [row for each in found if isinstance(row := builtins(each), dict)]
     flat = [{**row, "peers": " ".join(each.peers)} for row, each in zip(rows, found, strict=True)]
-    return Answer(rows, flat, COLUMNS, _table(found), "" if found else "nothing is broken")
+    hint = "" if found else "nothing is broken"
+    return Answer(rows, flat, COLUMNS, _table(found), hint, wide=_table(found, wide=True))
 
 
 @data_command("rm", "peercell fault rm f1")
@@ -72,17 +73,29 @@ def _folder(session: Session, cell: str | None) -> Path:
     return session.home.resolve() / find_cell(session.home, cell).cell
 
 
-def _table(found: tuple[FaultRow, ...]) -> str:
-    """Return the faults as a table, in red those that have hit nothing."""
+def _table(found: tuple[FaultRow, ...], *, wide: bool = False) -> str:
+    """Return the faults as a table, in red those that have hit nothing.
+
+    A wide one names all that they hit, and what else there is to tell of them.
+    """
     rows = [
-        {"id": each.id, "what": each.what, "hits": each.hits, "where": hit_text(each),
-         "ends": ends_text(each), "seed": each.seed}
+        {"id": each.id, "kind": each.kind, "what": each.what,
+         "hits": "refused" if each.refused else each.hits,
+         "where": hit_text(each, all_of_them=wide), "ends": ends_text(each), "seed": each.seed,
+         "ends_s": each.ends_s, "refused": each.refused}
         for each in found
     ]  # fmt: skip
-    columns = ("id", "what", "hits", "where", "ends", "seed")
-    header, *lines = table(rows, dict.fromkeys(columns, "")).splitlines() or [""]
+    columns = ["id", "what", "hits", "where", "ends", "seed"]
+    if wide:
+        columns = ["id", "kind", "what", "hits", "ends_s", "seed", "where", "refused"]
+    forms = {**dict.fromkeys(columns, ""), **({"ends_s": ".1f"} if wide else {})}
+    header, *lines = table(rows, forms).splitlines() or [""]
     shown = [
         line if each.hits else click.style(line, fg="red")
         for line, each in zip(lines, found, strict=True)
     ]
-    return "\n".join([header, *shown])
+    return "\n".join([header, *shown, *([] if wide else _refusals(found))])
+
+
+def _refusals(found: tuple[FaultRow, ...]) -> list[str]:
+    return [f"{each.id} has no effect: {each.refused}" for each in found if each.refused]

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -92,7 +93,10 @@ def _added(row: FaultRow) -> Answer:
     if not row.id:
         return record(row, f"would be: {row.what}, {hit_text(row)}, {ends_text(row)}")
     text = f"{row.id}  {row.what}, {hit_text(row)}, {ends_text(row)}"
-    return record(row, text, f"remove: peercell fault rm {row.id}     look: peercell fault ls")
+    found = record(row, text, f"remove: peercell fault rm {row.id}     look: peercell fault ls")
+    if not row.refused:
+        return found
+    return replace(found, text=f"{text}\nit has no effect: {row.refused}", exit_code=1)
 
 
 @_kind("loss", "30% all --for 20s", "100% 'mg1->mg4' --for 5s")

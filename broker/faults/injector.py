@@ -3,9 +3,10 @@
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
+from peercell.agents.grid_messages import GridRefusal
 from peercell.agents.messages import Message
 from peercell.broker.faults.detour import Detour
 from peercell.broker.faults.kinds import Clock, DiskFull
@@ -43,6 +44,7 @@ class Injector:
     Attributes
     ----------
     hits : how often each fault has done something, by its id; what is over is still there
+    refusals : why a fault of the grid has no effect, by its id
     put : queues messages; goes through no fault while none of links is on
     """
 
@@ -51,7 +53,11 @@ class Injector:
         self.put: Put = outbound.put
         self._outbound = outbound
         self._detour = Detour(outbound, codec)
-        self.hits = self._detour.hits
+        self.hits = self._detour.shim.hits
+        self.refusals = self._detour.shim.refusals
+        # What the grid service was asked and has not answered yet, under numbers below 0.
+        self._asked: dict[int, tuple[Order, bool]] = {}
+        self._asked_count = 0
         self._orders: dict[str, Order] = {}
         self._since_s: dict[str, float] = {}
 
@@ -90,6 +96,20 @@ class Injector:
         for order in [each for each in self._orders.values() if each.is_over(now_s)]:
             self.withdraw(order.id)
 
+    def ask(self, order: Order, *, begins: bool) -> int:
+        """Return the id of a request to the grid service on behalf of a fault; it is below 0."""
+        self._asked_count += 1
+        self._asked[-self._asked_count] = (order, begins)
+        return -self._asked_count
+
+    def answered(self, request_id: int, answer: Message) -> None:
+        """Note what the grid service says to a request on behalf of a fault."""
+        order, begins = self._asked.pop(request_id)
+        if isinstance(answer, GridRefusal):
+            log.error("fault %s has no effect: %s (%s)", order.id, answer.what, answer.why)
+        if begins:
+            self._detour.shim.answered(order, answer)
+
     def release(self, now_s: float) -> None:
         """Send what was held long enough."""
         self._detour.release(now_s)
@@ -100,13 +120,19 @@ class Injector:
         held_s = self._detour.next_s
         return min([*ends, *([] if held_s is None else [held_s - ahead_s])], default=None)
 
-    def ahead_s(self, now_s: float) -> float:
-        """Return by how much the clock is wrong that roles see, s."""
-        return sum(
-            order.fault.ahead_s + order.fault.drift_ppm * 1e-6 * (now_s - self._since_s[order.id])
-            for order in self._orders.values()
-            if isinstance(order.fault, Clock)
-        )
+    def ahead_s(self, now_s: float, peers: Collection[str]) -> float:
+        """Return by how much the clock is wrong that the roles of some peers here see, s.
+
+        Peers of one process have one clock.
+        """
+        ahead_s = 0.0
+        for order in self._orders.values():
+            hit = sum(peer in peers for peer in order.peers)
+            if isinstance(order.fault, Clock) and hit:
+                wrong_s = now_s - self._since_s[order.id]
+                ahead_s += order.fault.ahead_s + order.fault.drift_ppm * 1e-6 * wrong_s
+                self.hits[order.id] = hit
+        return ahead_s
 
     def trouble(self, seats: Iterable[Seat]) -> None:
         """Let the disk be full for those whose it is to be, and for no others."""

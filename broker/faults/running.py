@@ -1,8 +1,10 @@
 """What people do with the faults of a running cell: add one, list them, take them back."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct, structs
 
@@ -25,6 +27,9 @@ from peercell.broker.processes.operate import ask_supervisor, peer_states
 from peercell.broker.processes.plan import PeerState
 from peercell.broker.status.live import active_faults, host_counts
 
+# s between two looks at what the grid makes of a fault, and how many of them.
+EFFECT_S, EFFECT_TRIES = 0.05, 20
+
 
 class FaultRow(Struct, frozen=True, kw_only=True):
     """A fault of a running cell.
@@ -38,6 +43,7 @@ class FaultRow(Struct, frozen=True, kw_only=True):
     links : links that it hits, of those that have carried messages; None when it hits peers
     peers : that it hits, when it hits peers, or lines that it opens, or assets that it disturbs
     hits : messages that it did something to, or processes, lines or assets, since it is on
+    refused : why it has no effect; "" where the grid did not refuse it
     """
 
     id: str
@@ -48,6 +54,14 @@ class FaultRow(Struct, frozen=True, kw_only=True):
     links: int | None
     peers: tuple[str, ...]
     hits: int
+    refused: str = ""
+
+
+class _Effect(NamedTuple):
+    """How often each fault has done something, and why one has no effect, by id."""
+
+    hits: Counter[str]
+    refused: dict[str, str]
 
 
 def add_fault(folder: Path, note: RunNote, step: Step, *, dry_run: bool = False) -> FaultRow:
@@ -87,7 +101,11 @@ def add_fault(folder: Path, note: RunNote, step: Step, *, dry_run: bool = False)
     if dry_run:
         return row
     answer = ask_supervisor(folder, request)
-    return structs.replace(row, id=answer.id) if isinstance(answer, FaultAdded) else row
+    if not isinstance(answer, FaultAdded):
+        return row
+    row = structs.replace(row, id=answer.id)
+    in_grid = bool(request.branches or request.assets)
+    return _with_effect(row, [s for s in states if s.role == "grid"]) if in_grid else row
 
 
 def fault_rows(folder: Path) -> tuple[FaultRow, ...]:
@@ -103,9 +121,9 @@ def fault_rows(folder: Path) -> tuple[FaultRow, ...]:
     states = peer_states(folder)
     hosts = host_counts(states)
     now_s = steady_clock()()
-    hits = _hits(states, hosts)
+    effect = _effect(states, hosts)
     talking = {peer: host.told for peer, host in hosts.items()}
-    return tuple(_row(each, hits, talking, now_s) for each in found)
+    return tuple(_row(each, effect, talking, now_s) for each in found)
 
 
 def end_faults(folder: Path, fault_id: str | None) -> None:
@@ -120,7 +138,7 @@ def end_faults(folder: Path, fault_id: str | None) -> None:
 
 def _row(
     found: FaultState,
-    hits: Mapping[str, int],
+    effect: _Effect,
     talking: Mapping[str, Mapping[str, int]],
     now_s: float,
 ) -> FaultRow:
@@ -134,7 +152,8 @@ def _row(
         ends_s=None if order.until_s is None else max(0.0, order.until_s - now_s),
         links=links_hit(order.links, talking) if on_links else None,
         peers=order.branches or order.assets or order.peers,
-        hits=hits.get(order.id, 0) + found.signals,
+        hits=effect.hits[order.id] + found.signals,
+        refused=effect.refused.get(order.id, ""),
     )
 
 
@@ -145,11 +164,24 @@ def _link_count(request: AddFault, states: Sequence[PeerState]) -> int | None:
     return links_hit(request.links, {peer: host.told for peer, host in hosts.items()})
 
 
-def _hits(states: Sequence[PeerState], hosts: Mapping[str, HostStatus]) -> Counter[str]:
-    """Return how often each fault has done something; what a process counts is counted once."""
+def _effect(states: Sequence[PeerState], hosts: Mapping[str, HostStatus]) -> _Effect:
+    """Return what each fault has done by now; what a process counts is counted once."""
     first = {state.control: state.peer for state in reversed(states)}.values()
-    hits: Counter[str] = Counter()
+    found = _Effect(Counter(), {})
     for peer in first:
         if peer in hosts:
-            hits.update(hosts[peer].faults)
-    return hits
+            found.hits.update(hosts[peer].faults)
+            found.refused.update(hosts[peer].without_effect)
+    return found
+
+
+def _with_effect(row: FaultRow, grids: Sequence[PeerState]) -> FaultRow:
+    """Return a fault of the grid with what the grid service made of it, if it says so in time."""
+    for _ in range(EFFECT_TRIES):
+        found = _effect(grids, host_counts(grids))
+        if found.hits[row.id] or row.id in found.refused:
+            return structs.replace(
+                row, hits=found.hits[row.id], refused=found.refused.get(row.id, "")
+            )
+        time.sleep(EFFECT_S)
+    return row

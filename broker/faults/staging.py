@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from peercell.agents.errors import PeercellError
-from peercell.broker.faults.aim import links_at, peers_at
-from peercell.broker.faults.fate import Active
+from peercell.broker.faults.aimed import aimed
 from peercell.broker.faults.grid_faults import assets_of, branches_of, grid_request
 from peercell.broker.faults.kinds import (
     Clock,
@@ -20,14 +19,15 @@ from peercell.broker.faults.kinds import (
     Memory,
     MeterNoise,
     Pause,
-    PeerFault,
     Slow,
+    WordFault,
 )
 from peercell.broker.faults.orders import Order
 from peercell.broker.faults.plan import FaultPlan, Step
 from peercell.grid.model import Cell
 
 if TYPE_CHECKING:
+    from peercell.broker.simulated_peer import Peer
     from peercell.broker.simulation import Simulation
 
 # Commands of the plan have ids from here on; those of others are smaller.
@@ -71,41 +71,50 @@ def stage(
 
 
 def _schedule(there: _Stage, step: Step, number: int) -> None:
-    fault = step.fault
-    if isinstance(fault, LinkFault):
-        _on_links(there, step, fault, f"step {number}")
-    elif isinstance(fault, Kill):
-        _kill(there, step, fault)
-    elif isinstance(fault, PeerFault):
-        _on_peers(there, step, fault)
-    elif isinstance(fault, GridFault) and not isinstance(fault, MeterNoise):
-        _in_grid(there, step, fault, number)
+    """Let a step begin and end in its time."""
+    cell, fault = there.cell, step.fault
+    aim = aimed(step, there.roles, step.at_s)
+    order = Order(id=f"step {number}", fault=fault, seed=aim.seed, links=aim.links, peers=aim.peers)
+    if isinstance(fault, LinkFault | WordFault | MeterNoise):
+        cell.at(there.origin_s + step.at_s, cell.shim.take, order)
+        _at_end(there, step, partial(cell.shim.end, order.id))
+    elif isinstance(fault, GridFault):
+        _in_grid(there, step, order, number)
     else:
-        raise PeercellError(
-            f"a step cannot be simulated: {step.title}",
-            f"simulation cannot do {fault.kind} yet",
-            "faults of links, of peers, or of the grid",
-        )
+        _on_peers(there, step, order)
 
 
-def _on_links(there: _Stage, step: Step, fault: LinkFault, name: str) -> None:
-    seed = step.seed or 0
-    active = Active(fault, seed, links_at(fault.on, there.roles, seed))
-    there.cell.at(there.origin_s + step.at_s, there.cell.shim.begin, name, active)
-    _at_end(there, step, partial(there.cell.shim.end, name))
+def _on_peers(there: _Stage, step: Step, order: Order) -> None:
+    begins_s = there.origin_s + step.at_s
+    for name in order.peers:
+        peer = there.cell.peer(name)
+        there.cell.at(begins_s, partial(_hurt, there.cell, peer, order))
+        if isinstance(step.fault, Kill):
+            there.cell.restart(name, there.origin_s + step.end_s)
+        else:
+            _at_end(there, step, partial(_heal, there.cell, peer, step.fault))
 
 
-def _kill(there: _Stage, step: Step, fault: Kill) -> None:
-    at_s = there.origin_s + step.at_s
-    for name in peers_at(fault.on, there.roles, step.seed or 0):
-        there.cell.crash(name, at_s)
-        there.cell.at(at_s, partial(_forget, there.cell, name, fault.state))
-        there.cell.restart(name, at_s + fault.restart_after_s)
+def _hurt(cell: "Simulation", peer: "Peer", order: Order) -> None:
+    """Hurt a peer that runs: who is down already is not hurt further."""
+    cell.shim.hits[order.id] += peer.runs
+    match order.fault:
+        case Kill(state=state):
+            cell.crash(peer.name, cell.now_s)
+            cell.at(cell.now_s, _forget, peer, state)
+        case Pause():
+            cell.pace(peer.name, paused=True)
+        case Slow(share=share):
+            cell.pace(peer.name, share)
+        case Clock(ahead_s=ahead_s, drift_ppm=drift_ppm):
+            peer.drift = 1e-6 * drift_ppm
+            peer.ahead_s = ahead_s - peer.drift * cell.now_s
+        case DiskFull():
+            peer.disk_full = True
 
 
-def _forget(cell: "Simulation", name: str, state: Memory) -> None:
+def _forget(peer: "Peer", state: Memory) -> None:
     """Let a peer that is down know less of its earlier lives: here, how many there were."""
-    peer = cell.peer(name)
     match state:
         case Memory.LOST:
             peer.incarnation = 0
@@ -115,57 +124,40 @@ def _forget(cell: "Simulation", name: str, state: Memory) -> None:
             pass
 
 
-def _on_peers(there: _Stage, step: Step, fault: PeerFault) -> None:
-    for name in peers_at(fault.on, there.roles, step.seed or 0):
-        there.cell.at(there.origin_s + step.at_s, partial(_hurt, there.cell, name, fault))
-        _at_end(there, step, partial(_heal, there.cell, name, fault))
-
-
-def _hurt(cell: "Simulation", name: str, fault: Fault) -> None:
-    peer = cell.peer(name)
-    match fault:
-        case Pause():
-            cell.pace(name, paused=True)
-        case Slow(share=share):
-            cell.pace(name, share)
-        case Clock(ahead_s=ahead_s, drift_ppm=drift_ppm):
-            peer.drift = 1e-6 * drift_ppm
-            peer.ahead_s = ahead_s - peer.drift * cell.now_s
-        case DiskFull():
-            peer.disk_full = True
-
-
-def _heal(cell: "Simulation", name: str, fault: Fault) -> None:
-    peer = cell.peer(name)
+def _heal(cell: "Simulation", peer: "Peer", fault: Fault) -> None:
     match fault:
         case Pause() | Slow():
-            cell.pace(name)
+            cell.pace(peer.name)
         case Clock():
             peer.ahead_s = peer.drift = 0.0
         case DiskFull():
             peer.disk_full = False
 
 
-def _in_grid(there: _Stage, step: Step, fault: GridFault, number: int) -> None:
+def _in_grid(there: _Stage, step: Step, order: Order, number: int) -> None:
     """Let an operator open lines or disturb assets, and undo it."""
-    peers = tuple(name for name, role in there.roles.items() if role == "grid")
-    if not peers or there.grid is None:
-        raise PeercellError(f"{step.title} needs a grid", "no peer of this cell has the role grid")
-    order = Order(
-        id=f"step {number}",
-        fault=fault,
-        branches=branches_of(fault, there.grid),
-        assets=assets_of(fault, there.grid),
+    if there.grid is None:
+        raise PeercellError(f"{step.title} needs a grid", "the plan was not told which")
+    order = structs.replace(
+        order,
+        branches=branches_of(step.fault, there.grid),
+        assets=assets_of(step.fault, there.grid),
     )
-
-    def ask(request_id: int, *, begins: bool) -> None:
-        request = grid_request(order, there.cell.now_s, begins=begins)
-        if request is not None:
-            there.cell.command(peers[0], request_id, request, there.cell.now_s)
-
     first_id = _COMMANDS + 2 * number
-    there.cell.at(there.origin_s + step.at_s, partial(ask, first_id, begins=True))
-    _at_end(there, step, partial(ask, first_id + 1, begins=False))
+    begin = partial(_ask_grid, there.cell, order, first_id, begins=True)
+    there.cell.at(there.origin_s + step.at_s, begin)
+    _at_end(there, step, partial(_ask_grid, there.cell, order, first_id + 1, begins=False))
+
+
+def _ask_grid(cell: "Simulation", order: Order, request_id: int, *, begins: bool) -> None:
+    """Let the grid service do what a fault wants, or undo it; what it refuses is no hit."""
+    (grid,) = order.peers
+    request = grid_request(order, cell.now_s, begins=begins)
+    if request is None:
+        return
+    if begins:
+        cell.awaited[request_id] = partial(cell.shim.answered, order)
+    cell.command(grid, request_id, request, cell.now_s)
 
 
 def _at_end(there: _Stage, step: Step, undo: "partial[None]") -> None:

@@ -58,10 +58,12 @@ def step_text(step: Step) -> str:
     return f"{step.name} {fault_text(step.fault)}, after {step.at_s:.0f} s{lasted}".strip()
 
 
-def hit_text(row: "FaultRow") -> str:
-    """Return whom a fault hits, in some words."""
+def hit_text(row: "FaultRow", *, all_of_them: bool = False) -> str:
+    """Return whom a fault hits, in some words, or with all names."""
     if row.links is not None:
         return f"{row.links} links"
+    if all_of_them:
+        return ", ".join(row.peers)
     named = ", ".join(row.peers[:NAMED_MAX])
     more = len(row.peers) - NAMED_MAX
     return f"{named} and {more} more" if more > 0 else named

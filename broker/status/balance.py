@@ -22,8 +22,9 @@ class Messages(Struct, frozen=True, kw_only=True):
     sent : taken by the network
     applied : heard by a role
     dropped : gone after they were sent, by reason: `refused` by their receiver; `missing`, never
-        seen though later ones were; `ended`, sent to an earlier run of their receiver, which has
-        counted them itself or taken them along
+        seen though later ones were; `expired`, held back by a fault until they were worthless;
+        `ended`, sent to an earlier run of their receiver, which has counted them itself or taken
+        them along
     in_flight : sent, and nothing later has arrived from that sender at that receiver
     unsent : given up before they were sent, by reason
     waiting : in the outboxes
@@ -45,10 +46,14 @@ class Messages(Struct, frozen=True, kw_only=True):
 
 
 class _Link(NamedTuple):
-    """What one peer has counted of another that runs still, and what that one has told it."""
+    """What one peer has counted of another that runs still, and what that one has told it.
+
+    `withheld` are those told that a fault held back until they were worthless.
+    """
 
     heard: Heard
     sent: int
+    withheld: int
 
 
 def balance(
@@ -66,12 +71,16 @@ def balance(
     wrong = sum(later[peer].unaccounted for peer in first)
     applied = 0
     dropped: Counter[str] = Counter()
-    for heard, sent in _links(hosts, later):
+    for heard, sent, withheld in _links(hosts, later):
         if heard.top > sent:
             wrong += heard.top - sent
             continue
         applied += heard.applied
-        dropped.update(refused=heard.refused, missing=heard.missing, ended=max(0, heard.earlier))
+        # One that an earlier run of the receiver would have missed counts as `ended`.
+        expired = min(withheld, heard.missing + sent - heard.top)
+        missing = max(0, heard.missing - expired)
+        ended = max(0, heard.earlier)
+        dropped.update(refused=heard.refused, missing=missing, expired=expired, ended=ended)
     sent = sum(host.sent for host in later.values())
     refused = _sum(host.refused for host in hosts.values())
     refused.update(_sum(hosts[peer].unattributed for peer in first))
@@ -97,7 +106,8 @@ def _links(hosts: Mapping[str, HostStatus], later: Mapping[str, HostStatus]) -> 
                 continue
             # What was heard of a run that is still to come, nobody has sent.
             mine = heard.incarnation == sender.incarnation
-            yield _Link(heard, sender.told.get(dst, 0) if mine else 0)
+            sent, withheld = (sender.told, sender.withheld) if mine else ({}, {})
+            yield _Link(heard, sent.get(dst, 0), withheld.get(dst, 0))
 
 
 def _sum(counts: Iterable[dict[str, int]]) -> Counter[str]:

@@ -25,6 +25,7 @@ class Format(StrEnum):
     """How an answer is printed."""
 
     TABLE = "table"
+    WIDE = "wide"
     JSON = "json"
     JSONL = "jsonl"
     CSV = "csv"
@@ -40,6 +41,7 @@ class Answer:
     rows : what `-o jsonl` and `-o csv` print, a line each; every row has all of `columns`.
     columns : keys of the rows in the order of the CSV header; empty for one row that has parts.
     text : what `-o table` prints.
+    wide : what `-o wide` prints; the same as a table where that leaves nothing out.
     hint : one line on stderr that names the next step; `-q` silences it.
     exit_code : what the command ends with; not 0 for an answer that is bad news.
     """
@@ -50,6 +52,7 @@ class Answer:
     text: str
     hint: str = ""
     exit_code: int = 0
+    wide: str = ""
 
 
 def listing(things: Sequence[object], columns: Mapping[str, str], hint: str = "") -> Answer:
@@ -97,6 +100,8 @@ def render(answer: Answer, form: Format) -> str:
     match form:
         case Format.TABLE:
             return answer.text
+        case Format.WIDE:
+            return answer.wide or answer.text
         case Format.JSON:
             return json.dumps(builtins(answer.data), indent=2, ensure_ascii=False, allow_nan=False)
         case Format.JSONL:
@@ -114,7 +119,7 @@ def render_stream(stream: Stream, form: Format) -> Iterator[str]:
         yield _csv((), stream.columns)
     for row in stream.rows:
         match form:
-            case Format.TABLE:
+            case Format.TABLE | Format.WIDE:
                 yield stream.line(row)
             case Format.JSON | Format.JSONL:
                 yield json.dumps(builtins(row), ensure_ascii=False, allow_nan=False)

@@ -93,7 +93,8 @@ def test_a_command_prints_its_data_in_every_format(
     (option,) = outputs
     assert option.opts == ["-o", "--output"]
     assert isinstance(option.type, click.Choice)
-    assert [form.value for form in option.type.choices] == ["table", "json", "jsonl", "csv"]
+    forms = ["table", "wide", "json", "jsonl", "csv"]
+    assert [form.value for form in option.type.choices] == forms
 
 
 @every_command

@@ -161,6 +161,12 @@ def test_a_line_opens_for_a_while_and_rogue_words_do_no_harm(cell: Cell) -> None
     until(
         lambda: [row["hits"] for row in cell.json("fault", "ls")] == [1, len(stepped["peers"]), 1]
     )
+    words = ("fault", "add", "load-step", "100000", "load-11", "--for", "20s")
+    refused = cell.run("--home", str(cell.home), *words)
+    assert refused.code == 1
+    assert "it has no effect: the power flow has no solution" in refused.out
+    (row,) = [row for row in cell.json("fault", "ls") if row["refused"]]
+    assert (row["id"], row["hits"]) == ("f4", 0)
     assert "trip of mg1.c1" in cell.run("--home", str(cell.home), "status").out
     cell.json("fault", "add", "replay", "50%", "mg2.trader", "--after", "300ms", "--for", "20s")
     cell.json("fault", "add", "lie", "mg3.trader", "--price=-10", "--for", "2s")

@@ -32,8 +32,10 @@ from peercell.broker.faults.kinds import (
 from peercell.broker.faults.orders import Order
 from peercell.broker.gate import Heard
 from peercell.broker.journal import Journal, Start, read
+from peercell.broker.outbound import LIFETIME_S
 from peercell.broker.reactor import Reactor
 from peercell.broker.seat import Seat
+from peercell.broker.status.balance import balance
 from peercell.broker.wire import Drop
 
 COUNT = 100
@@ -209,7 +211,6 @@ def test_the_books_balance_whatever_is_wrong(kinds: list[str]) -> None:
 
 
 def test_a_wrong_clock_is_seen_by_roles_and_not_by_timers(ends: ExitStack) -> None:
-    fired_s: list[float] = []
     role = Puppet(lambda event: [SetTimer("tick", 0.05)] if isinstance(event, Started) else [])
     at_a: Reactor = ends.enter_context(host())
     at_a.inject(order(Clock(ahead_s=1000.0, drift_ppm=100.0)))
@@ -218,7 +219,33 @@ def test_a_wrong_clock_is_seen_by_roles_and_not_by_timers(ends: ExitStack) -> No
     settle([at_a], lambda: TimerFired("tick") in role.told)
     assert 0.04 < at_a._clock() - begun_s < 5.0
     assert 1000.0 < role.now_s - begun_s < 1005.0
-    assert not fired_s
+    assert at_a._injector.hits == {"f1": 1}
+
+
+def test_the_clock_of_another_peer_is_no_concern_of_a_host(ends: ExitStack) -> None:
+    role = Puppet()
+    at_b: Reactor = ends.enter_context(host())
+    at_b.inject(order(Clock(ahead_s=1000.0)))
+    at_b.seat(Seat("b", role, 1, None))
+    assert role.now_s - at_b._clock() < 5.0
+    assert at_b._injector.hits == {"f1": 0}
+
+
+def test_what_was_held_until_it_was_worthless_is_counted_as_that(ends: ExitStack) -> None:
+    pair = Pair(ends)
+    pair.settle(COUNT)
+    pair.at_a.inject(order(Delay(delay_s=LIFETIME_S + 1.0)))
+    stream = pair.seat.streams["b"]
+    for number in range(3):
+        pair.at_a._put(stream, Note(str(number)), pair.at_a._clock())
+    pair.at_a._injector.release(pair.at_a._clock() + LIFETIME_S + 2.0)
+    pair.at_a._injector.withdraw("f1")
+    status = {
+        "a": pair.at_a._status(pair.at_a._places["a"], pair.at_a._clock()),
+        "b": pair.at_b._status(pair.at_b._places["b"], pair.at_b._clock()),
+    }
+    found = balance(status, status, status)
+    assert (found.dropped, found.in_flight, found.unaccounted) == ({"expired": 3}, 0, 0)
 
 
 def test_a_full_disk_ends_the_record_and_not_the_peer(ends: ExitStack, tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from functools import partial
 
 import numpy as np
 import pytest
+from tests.broker.hosts_for_tests import Puppet
 from tests.broker.village import make_village
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.grid_messages import StateQuery, StateReport
-from peercell.agents.grid_parts import View
+from peercell.agents.grid_parts import Reading, View
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Event, Received, Role, Send, SetTimer
+from peercell.agents.trading.messages import FrozenPrice
 from peercell.broker.faults.kinds import (
     AnyFault,
     Bandwidth,
@@ -20,8 +22,10 @@ from peercell.broker.faults.kinds import (
     Delay,
     DiskFull,
     Duplicate,
+    Forge,
     Islanding,
     Kill,
+    Lie,
     LineOpen,
     LoadStep,
     Loss,
@@ -31,6 +35,7 @@ from peercell.broker.faults.kinds import (
     Pause,
     PvTrip,
     Reorder,
+    Replay,
     Slow,
 )
 from peercell.broker.faults.network import LinkFaults
@@ -38,7 +43,7 @@ from peercell.broker.faults.plan import FaultPlan, Step
 from peercell.broker.faults.staging import stage
 from peercell.broker.simulation import Simulation
 from peercell.grid.service import GridService
-from peercell.grid.service_rights import GridServiceSettings
+from peercell.grid.service_rights import Access, GridServiceSettings
 
 ROLES = {"a": "talker", "b": "talker", "grid": "grid"}
 VIEW = View(buses=("1", "3"), branches=("line-3",), assets=("pv-3", "load-2"))
@@ -159,7 +164,8 @@ def test_a_slow_peer_does_less() -> None:
 
 
 def test_a_wrong_clock_is_right_again_afterwards() -> None:
-    _, talkers = staged(Clock(on="b", ahead_s=10.0, drift_ppm=1e5))
+    cell, talkers = staged(Clock(on="b", ahead_s=10.0, drift_ppm=1e5))
+    assert cell.shim.hits["step 0"] == 1
     wrong = [at_s for at_s, _ in talkers["b"].heard if at_s > 10.0]
     assert len(wrong) == 20
     assert 11.05 < wrong[0] < 11.2
@@ -203,10 +209,95 @@ def test_the_grid_is_hurt_for_a_while_and_is_as_before(fault: AnyFault) -> None:
     before, during, after = (s.reading for s in shown if isinstance(s, StateReport))
     assert during != before
     assert after == before
+    assert cell.shim.hits["step 0"] > 0
+
+
+def test_a_fault_that_the_grid_refuses_is_no_hit_and_says_why() -> None:
+    cell = Simulation(QUICK)
+    village = make_village()
+    profiles = {name: np.ones(12, np.float32) for name in ("home", "sun")}
+    cell.enlist("grid", lambda: GridService(village, profiles, GridServiceSettings()))
+    step = Step(fault=LoadStep(by_kw=1e5, on="load-3"), at_s=1.0, for_s=2.0)
+    stage(FaultPlan(0, (step,)), cell, {"grid": "grid"}, grid=village)
+    cell.run(5.0)
+    assert not cell.shim.hits["step 0"]
+    assert "cannot carry this power" in cell.shim.refusals["step 0"]
+
+
+@dataclass
+class Watcher:
+    """Asks the grid for a voltage each tenth of a second."""
+
+    seen_pu: list[tuple[float, float]] = field(default_factory=list)
+
+    def step(self, event: Event, now_s: float) -> list[Action]:
+        """See Role.step."""
+        match event:
+            case Received(message=StateReport(reading=Reading(voltages_pu=(float(v_pu),)))):
+                self.seen_pu.append((now_s, v_pu))
+                return []
+            case Received():
+                return []
+            case _:
+                return [Send("grid", StateQuery(0, View(buses=("3",)))), SetTimer("look", 0.1)]
+
+
+def test_a_meter_is_off_for_a_while_for_those_whose_it_is_however_near_it_stands() -> None:
+    cell = Simulation(QUICK, near=frozenset({"grid"}))
+    village = make_village()
+    profiles = {name: np.ones(12, np.float32) for name in ("home", "sun")}
+    off, right = Watcher(), Watcher()
+    settings = GridServiceSettings(peers=dict.fromkeys("ab", Access(sees_all=True)))
+    cell.enlist("grid", lambda: GridService(village, profiles, settings))
+    cell.enlist("a", lambda: off)
+    cell.enlist("b", lambda: right)
+    step = Step(fault=MeterNoise(sigma_pu=0.01, on="a"), at_s=1.05, for_s=2.0)
+    roles = {"grid": "grid", "a": "watcher", "b": "watcher"}
+    stage(FaultPlan(0, (step,)), cell, roles, grid=village)
+    cell.run(5.0)
+    ((_, true_pu), *_) = right.seen_pu
+    assert {v_pu for _, v_pu in right.seen_pu} == {true_pu}
+    wrong = [at_s for at_s, v_pu in off.seen_pu if v_pu != true_pu]
+    assert cell.shim.hits["step 0"] == len(wrong) == 20
+    assert 1.05 < min(wrong) < max(wrong) < 3.05
+
+
+def test_what_a_rogue_says_again_is_heard_once() -> None:
+    cell, talkers = staged(Replay(share=0.5, after_s=0.5, on="a"))
+    again = cell.shim.hits["step 0"]
+    assert 5 < again < 15
+    assert cell.duplicated == again == sum(cell.accounts.dropped.values())
+    assert set(cell.accounts.dropped) <= {"duplicate", "stale"}
+    assert count(talkers["b"], 1.1, 3.1) == 20
+
+
+def test_what_a_rogue_says_in_the_name_of_another_is_counted() -> None:
+    cell, talkers = staged(Forge(share=1.0, name="c", on="a"))
+    assert cell.duplicated == cell.shim.hits["step 0"] == 20
+    assert cell.peer("b").gate.heard["c"].applied == 20
+    assert count(talkers["b"], 1.1, 3.1) == 40
+
+
+def test_a_rogue_tells_another_price() -> None:
+    def quote(event: Event) -> list[Action]:
+        said = FrozenPrice(epoch=1, attempt=1, price_eur_per_kwh=(0.2,))
+        return [] if isinstance(event, Received) else [Send("b", said), SetTimer("say", 0.1)]
+
+    heard = Puppet()
+    cell = Simulation(QUICK)
+    cell.enlist("a", lambda: Puppet(quote))
+    cell.enlist("b", lambda: heard)
+    lie = Step(fault=Lie(price_eur_per_kwh=9.0, on="a"), at_s=1.05, for_s=2.0)
+    stage(FaultPlan(0, (lie,)), cell, {"a": "", "b": ""})
+    cell.run(5.0)
+    told = [m.price_eur_per_kwh for m in heard.heard if isinstance(m, FrozenPrice)]
+    assert told[10:33] == [(0.2,), *((9.0,) for _ in range(20)), (0.2,), (0.2,)]
+    assert cell.shim.hits["step 0"] == 20
 
 
 @pytest.mark.parametrize(
-    "fault", [Loss(share=0.1, on="c"), MeterNoise(sigma_pu=0.01), LineOpen(line="line-1")]
+    "fault",
+    [Loss(share=0.1, on="c"), Lie(price_eur_per_kwh=1.0, on="c"), LineOpen(line="line-1")],
 )
 def test_what_hits_nobody_or_cannot_be_done_is_an_error(fault: AnyFault) -> None:
     with pytest.raises(PeercellError):

@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 
+from peercell.broker.commands.fault import _table
 from peercell.broker.faults.kinds import (
     AnyFault,
     Delay,
@@ -15,6 +16,7 @@ from peercell.broker.faults.kinds import (
 from peercell.broker.faults.messages import FaultState
 from peercell.broker.faults.orders import Order
 from peercell.broker.faults.plan import Step
+from peercell.broker.faults.running import FaultRow
 from peercell.broker.faults.texts import fault_text, state_text, step_text
 
 EXAMPLE = {
@@ -38,6 +40,28 @@ def test_faults_read_with_their_units() -> None:
     assert fault_text(delay) == "delay 200 ms ± 50 ms on mg1<->mg4"
     kill = Kill(on="any:3", restart_after_s=5.0)
     assert fault_text(kill) == "kill any:3, back after 5 s, memory kept"
+
+
+def test_a_list_of_faults_names_some_that_they_hit_and_a_wide_one_all() -> None:
+    peers = tuple(f"load-{number}" for number in range(6))
+    row = FaultRow(
+        id="f1",
+        kind="load-step",
+        what="load step",
+        seed=1,
+        ends_s=9.0,
+        links=None,
+        peers=peers,
+        hits=0,
+        refused="the network cannot carry this power",
+    )
+    shown = _table((row,))
+    assert "load-3 and 2 more" in shown
+    assert "refused" in shown
+    assert shown.endswith("f1 has no effect: the network cannot carry this power")
+    wide = _table((row,), wide=True)
+    assert ", ".join(peers) in wide
+    assert "cannot carry this power" in wide
 
 
 def test_a_fault_that_is_on_tells_how_long_it_still_is() -> None:

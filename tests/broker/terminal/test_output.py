@@ -50,7 +50,8 @@ def test_nothing_is_an_empty_list_and_a_bare_header() -> None:
     answer = listing([], {"bus": "", "v_pu": ""})
     said = {form: render(answer, form) for form in Format}
     assert said == {
-        Format.TABLE: "", Format.JSON: "[]", Format.JSONL: "", Format.CSV: "bus,v_pu",
+        Format.TABLE: "", Format.WIDE: "", Format.JSON: "[]", Format.JSONL: "",
+        Format.CSV: "bus,v_pu",
     }  # fmt: skip
 
 
