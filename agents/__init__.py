@@ -20,6 +20,7 @@ ROLES: Mapping[str, str] = {
     "voltage": "peercell.agents.control.voltage_dual:VoltageDual",
     "voltage coupling": "peercell.agents.control.coupling:Coupling",
     "voltage gradient": "peercell.agents.control.voltage_gradient:VoltageGradient",
+    "open point": "peercell.agents.control.reconfiguration:OpenPoint",
     "voltage paper": "peercell.agents.control.voltage_paper:VoltagePaper",
 }
 """Name of each role -> "module:class"; the first one trades a single time, for `trade solve`."""

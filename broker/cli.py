@@ -99,6 +99,11 @@ control.defer(
     "peercell.broker.commands.control:solve",
     "Control one operating point with the real agents.",
 )
+control.defer(
+    "reconfigure",
+    "peercell.broker.commands.control:reconfigure",
+    "Open a network where it then loses least.",
+)
 
 fault = LazyGroup("fault", help="Break a running cell on purpose, for a while, and take it back.")
 cli.add_command(fault)

@@ -9,6 +9,10 @@ import numpy as np
 from msgspec import Raw, Struct
 
 from peercell import agents
+from peercell.agents.control.reconfiguration_messages import (
+    ReconfigurationFact,
+    ReconfigurationGossip,
+)
 from peercell.agents.control.voltage_messages import (
     EpochsStalled,
     VoltageControlled,
@@ -46,6 +50,8 @@ CellMessage = (
     | PushSumMessage
     | VoltageControlled
     | EpochsStalled
+    | ReconfigurationGossip
+    | ReconfigurationFact
 )
 """All that crosses a link in a cell, is told to observers, or asked by an operator."""
 

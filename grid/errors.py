@@ -44,3 +44,7 @@ class CompileError(PeercellError):
 
 class ControlCaseError(PeercellError):
     """A case of voltage control that cannot be read or contradicts itself or its cell."""
+
+
+class NoOpenPointError(PeercellError):
+    """A network that can be fed in one way only."""

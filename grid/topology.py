@@ -105,7 +105,7 @@ def _check_names(cell: Cell, switching: Switching) -> None:
                 f'transformer "{name}" has no tap position {position}',
                 f"it has {positions[0]} to {positions[-1]}",
             )
-    elements = {element.id for element, _ in _ends(cell)}
+    elements = {element.id for element, _ in two_ended(cell)}
     for name in switching.outages:
         if name not in elements:
             raise unknown("branch", name, elements)
@@ -164,7 +164,7 @@ class _Builder:
             for switch in self.cell.switches
             if switch.branch is not None and not self._is_closed(switch)
         }
-        for element, buses in _ends(self.cell):
+        for element, buses in two_ended(self.cell):
             is_open = [(element.id, bus) in open_ends for bus in buses]
             if not self._in_service(element) or all(is_open):
                 continue
@@ -204,7 +204,7 @@ class _Builder:
 
     def _open_switches(self, dead: set[str]) -> list[str]:
         """Return the open switches that stand between a dead bus and a live one."""
-        ends = {element.id: buses for element, buses in _ends(self.cell)}
+        ends = {element.id: buses for element, buses in two_ended(self.cell)}
         found = []
         for switch in self.cell.switches:
             buses = {switch.bus, switch.other_bus} if switch.branch is None else ends[switch.branch]
@@ -215,12 +215,12 @@ class _Builder:
     def _outages(self, dead: set[str]) -> list[str]:
         return [
             f"{element.id} out of service"
-            for element, buses in _ends(self.cell)
+            for element, buses in two_ended(self.cell)
             if not self._in_service(element) and 0 < len(dead.intersection(buses)) < 2
         ]
 
 
-def _ends(cell: Cell) -> Iterable[tuple[Branch | Transformer, tuple[str, str]]]:
+def two_ended(cell: Cell) -> Iterable[tuple[Branch | Transformer, tuple[str, str]]]:
     """Yield every two-ended element with its buses, the high-voltage side first."""
     for branch in cell.branches:
         yield branch, (branch.from_bus, branch.to_bus)

@@ -1,5 +1,6 @@
-"""`peercell control solve`: one operating point, controlled by the real agents."""
+"""`peercell control solve` and `reconfigure`: the real agents at one operating point."""
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -11,12 +12,15 @@ from msgspec import Struct
 
 from peercell.agents.errors import MissingExtraError, PeercellError
 from peercell.agents.grid_parts import Reading
+from peercell.broker.cells import load_cell
+from peercell.broker.commands.options import time_option
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.plots.control import draw_profile
 from peercell.broker.solving.control_cases import load_control_case
 from peercell.broker.solving.control_log import ControlResult, optimum_of
 from peercell.broker.solving.control_processes import control_with_processes
 from peercell.broker.solving.control_run import Algorithm, ControlRun, ControlSettings
+from peercell.broker.solving.reconfiguring import ReconfigurationRun, Reconfigured
 from peercell.broker.terminal.command import data_command, hint
 from peercell.broker.terminal.interrupts import Interrupts
 from peercell.broker.terminal.output import Answer, record, table
@@ -24,6 +28,8 @@ from peercell.broker.terminal.params import percent, picture, span
 from peercell.grid.controlled_feeder import ControlledFeeder
 
 NOT_IN_LIMITS = 5
+NOT_AGREED = 5
+_EXCHANGE = {"closed": "", "opened": "", "losses_kw": ".3f"}
 _TICKS_A_NOTE = 50
 
 
@@ -35,23 +41,30 @@ class Faults(Struct, frozen=True):
     seed: int
 
 
+_drop = click.option(
+    "--drop",
+    type=percent,
+    default="0%",
+    show_default=True,
+    help="Share of the messages between agents that get lost.",
+)
+_delay = click.option(
+    "--delay",
+    type=span,
+    default="0.5",
+    show_default=True,
+    help="Ticks that a message takes, or from least to most: 0-2.",
+)
+_seed = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what goes wrong."
+)
+
+
 def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
     """Return a command that also has the options of what goes wrong, as one argument."""
 
-    @click.option(
-        "--drop",
-        type=percent,
-        default="0%",
-        show_default=True,
-        help="Share of the messages between agents that get lost.",
-    )
-    @click.option(
-        "--delay",
-        type=span,
-        default="0.5",
-        show_default=True,
-        help="Ticks that a message takes, or from least to most: 0-2.",
-    )
+    @_drop
+    @_delay
     @click.option(
         "--crash",
         type=percent,
@@ -59,13 +72,7 @@ def with_faults(run: Callable[..., Answer]) -> Callable[..., Answer]:
         show_default=True,
         help="Share of the agents that crash for good when the limits have held.",
     )
-    @click.option(
-        "--seed",
-        type=click.IntRange(0),
-        default=0,
-        show_default=True,
-        help="Of faults and crashes.",
-    )
+    @_seed
     @wraps(run)
     def command(
         drop: float, delay: tuple[float, float], crash: float, seed: int, **others: object
@@ -134,6 +141,44 @@ def solve(case: Path, sim: bool, algorithm: Algorithm, faults: Faults, plot: Pat
     except PeercellError as error:
         hint(f"no optimum to compare with: {error.what}, {error.why}")
     return replace(record(found, _text(found)), exit_code=0 if found.in_limits else NOT_IN_LIMITS)
+
+
+@data_command(
+    "reconfigure",
+    "peercell control reconfigure case33",
+    "peercell control reconfigure mvlv108 --at 2016-07-28T12:00 -o json",
+    "peercell control reconfigure case33 --drop 30% --delay 0-2",
+)
+@click.argument("cell")
+@time_option
+@_drop
+@_delay
+@_seed
+def reconfigure(
+    cell: str, at: dt.datetime | None, drop: float, delay: tuple[float, float], seed: int
+) -> Answer:
+    """Open a network where it then loses least.
+
+    CELL is a shipped cell (peercell grid ls) or the folder of one. An agent sits at each of its
+    open points; they agree on exchanges until none saves anything, and set the switches. The
+    network is radial all the while. A tick is a second. csv prints a row an exchange.
+    Ends with 5 when the agents do not agree in the end.
+    """
+    links = LinkFaults(drop=drop, delay_s_min=delay[0], delay_s_max=delay[1])
+    found = ReconfigurationRun(load_cell(cell), at, links, seed).run()
+    rows = [{key: getattr(each, key) for key in _EXCHANGE} for each in found.exchanges]
+    text = f"{table(rows, _EXCHANGE)}\n{_verdict(found)}"
+    return Answer(found, rows, tuple(_EXCHANGE), text, "", 0 if found.settled else NOT_AGREED)
+
+
+def _verdict(found: Reconfigured) -> str:
+    """Return what a reconfiguration has come to, in two lines."""
+    agreed = f"agreed after {found.ticks} ticks" if found.settled else "not agreed"
+    return (
+        f"{agreed}: losses {found.losses_before_kw:.3f} to {found.losses_kw:.3f} kW, lowest "
+        f"voltage {found.v_min_before_pu:.4f} to {found.v_min_pu:.4f} pu\n"
+        f"open: {', '.join(found.open)}"
+    )
 
 
 class _Seen:

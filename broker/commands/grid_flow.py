@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from peercell.broker.cells import LoadedCell, load_cell
+from peercell.broker.commands.options import time_option
 from peercell.broker.plots.cell import draw_day, draw_point
 from peercell.broker.terminal import params
 from peercell.broker.terminal.command import data_command
@@ -28,12 +29,6 @@ from peercell.grid.study import (
     slopes,
 )
 
-_at = click.option(
-    "--at",
-    type=params.time,
-    metavar="TIME",
-    help="Local time of the profiles, 2016-05-28T12:00; nominal powers when not given.",
-)
 _plot = click.option(
     "--plot",
     type=params.picture,
@@ -59,7 +54,7 @@ def _open(name: str) -> tuple[LoadedCell, Feeder]:
     "peercell grid solve rural1 --at 2016-05-28T12:00 --plot noon.svg",
 )
 @click.argument("cell")
-@_at
+@time_option
 @click.option(
     "--set",
     "set_points",
@@ -128,7 +123,7 @@ def day(cell: str, date: dt.date, plot: Path | None) -> Answer:
 )
 @click.argument("cell")
 @click.option("--bus", metavar="BUS", required=True, help="Where power is fed in: 9, or 34.a.")
-@_at
+@time_option
 @click.option("--linear", is_flag=True, help="First-order model: the injections do not answer.")
 def sens(cell: str, bus: str, at: dt.datetime | None, linear: bool) -> Answer:
     """Show how every voltage answers to power fed in at a bus.
