@@ -18,6 +18,10 @@ LOOPBACK = "tcp://127.0.0.1:*"
 # libzmq puts what the kernel can hold before its own limit: small buffers make a peer that does
 # not read show after hundreds of messages, not after ten thousand.
 BUFFER_BYTES = 32 * 1024
+# Loopback sends segments of up to 64 kB, which a small buffer seldom has room for: the sender then
+# waits for its probe timer, 200 ms each time, for as long as anything is left to send. With
+# segments well below the buffer, as on any other network, it does not.
+SEGMENT_BYTES_MAX = 4096
 # Peers that were away for long all knock at once, and each knocks again while nobody answers.
 BACKLOG = 1024
 
@@ -86,6 +90,7 @@ def listen(address: str = "127.0.0.1", port: int = 0) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_BYTES_MAX)
     try:
         listener.bind((address, port))
     except OSError as error:

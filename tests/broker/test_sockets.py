@@ -240,3 +240,12 @@ def test_a_listener_has_the_small_buffers_that_its_links_inherit() -> None:
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             # Linux doubles what is asked for.
             assert listener.getsockopt(socket.SOL_SOCKET, option) <= 2 * sockets.BUFFER_BYTES
+
+
+def test_segments_of_a_link_are_well_below_its_buffers() -> None:
+    with listen() as listener, socket.create_connection(listener.getsockname()) as knocking:
+        there, _ = listener.accept()
+        with there:
+            for end in (knocking, there):
+                segment = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+                assert segment <= sockets.SEGMENT_BYTES_MAX < sockets.BUFFER_BYTES / 4
