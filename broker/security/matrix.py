@@ -6,6 +6,10 @@ to them, go through the control socket of a host, so no role may say them to a p
 
 from collections.abc import Iterable
 
+from peercell.agents.control.reconfiguration_messages import (
+    ReconfigurationFact,
+    ReconfigurationGossip,
+)
 from peercell.agents.control.voltage_messages import (
     EpochsStalled,
     VoltageControlled,
@@ -51,13 +55,14 @@ from peercell.broker.wire import kind_of, messages_of
 
 TRADERS = frozenset({"microgrid trader", "trader", "aggregator"})
 VOLTAGE = frozenset({"voltage", "voltage coupling", "voltage gradient", "voltage paper"})
+OPEN_POINT = frozenset({"open point"})
 MARKET_TRADER = frozenset({"trader"})
 PROSUMER = frozenset({"prosumer"})
 DSO = frozenset({"dso"})
 GRID = frozenset({"grid"})
 DIRECTORY = frozenset({"directory"})
 
-_GRID_CALLERS = TRADERS | VOLTAGE | PROSUMER | DSO
+_GRID_CALLERS = TRADERS | VOLTAGE | OPEN_POINT | PROSUMER | DSO
 ROLES = _GRID_CALLERS | GRID | DIRECTORY
 """All roles that this page knows; others may gossip and say what their own pages bring."""
 
@@ -75,13 +80,15 @@ TABLE: tuple[tuple[object, frozenset[str]], ...] = (
     (SensitivityQuery | TopologyQuery | WhatIfQuery, _GRID_CALLERS - PROSUMER),
     (SetPoints, PROSUMER),
     (Corrections, VOLTAGE),
-    (SoftOpenPointOrder | SwitchingOrder | DisturbanceOrder | TimeOrder | RestoreOrder, DSO),
+    (SwitchingOrder, DSO | OPEN_POINT),
+    (SoftOpenPointOrder | DisturbanceOrder | TimeOrder | RestoreOrder, DSO),
     (SnapshotQuery | StatsQuery, DSO),
     (GridReply | GridRevision, GRID),
     # Whoever is refused by the grid service tells its observer so, in the words of the refusal.
     (GridRefusal, _GRID_CALLERS),
     (DsoFact, DSO),
     (VoltageGossip | PushSumMessage | VoltageControlled | EpochsStalled, VOLTAGE),
+    (ReconfigurationGossip | ReconfigurationFact, OPEN_POINT),
 )
 """Unions of messages, and the roles that may say them."""
 
