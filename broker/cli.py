@@ -76,6 +76,16 @@ for _name, _line in (
     ("check", "Check that a role keeps to the contract with its host."),
 ):
     agent.defer(_name, f"peercell.broker.commands.agent:{_name}", _line)
+keys = LazyGroup("keys", help="Make the keys of peers, admit them to a cell, and revoke them.")
+cli.add_command(keys)
+for _name, _line in (
+    ("new", "Make the keys of a peer, or of an operator."),
+    ("show", "Show whose keys a file holds, and until when they are admitted."),
+    ("admit", "Admit the keys of a peer to a cell, and print its join token."),
+    ("rotate", "Make the keys that are to follow those of a peer."),
+    ("revoke", "Let the keys of a peer count no more, anywhere in the cell."),
+):
+    keys.defer(_name, f"peercell.broker.commands.keys:{_name}", _line)
 directory = LazyGroup("directory", help="Run the directory of a cell.")
 cli.add_command(directory)
 directory.defer(

@@ -61,6 +61,10 @@ class CellHome:
         """What a process was told to run."""
         return self.folder / "state" / f"{name}.crew"
 
+    def part(self, peer: str) -> Path:
+        """What a peer is to run that runs on another machine."""
+        return self.folder / "state" / f"{peer}.part"
+
     def roster(self, name: str) -> Path:
         """The records that a process has learned."""
         return self.folder / "state" / f"{name}.roster"

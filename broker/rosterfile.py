@@ -70,6 +70,11 @@ class RosterFile:
         self._size = len(content)
 
 
+def read_roster(path: Path, kind: Kept) -> tuple[SignedRecord, ...]:
+    """Return the newest record, or admission, of each peer in a file, which may be in use."""
+    return tuple(signed for (kept, _), signed in _read(path).items() if kept is kind)
+
+
 def _read(path: Path) -> dict[tuple[Kept, str], SignedRecord]:
     """Return the newest of each kind and peer; what follows a torn or spoilt one is left out."""
     newest: dict[tuple[Kept, str], SignedRecord] = {}

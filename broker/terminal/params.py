@@ -16,8 +16,8 @@ _FACTORS = {
     "var": 1e-3, "kvar": 1.0, "Mvar": 1e3,
 }  # fmt: skip
 _POWER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?) *([a-zA-Z]*)")
-_DURATION = re.compile(r"(\d+\.?\d*|\.\d+) *(ms|s|m|h|)")
-_DURATION_S = {"ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+\.?\d*|\.\d+) *(ms|s|m|h|d|)")
+_DURATION_S = {"ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE = re.compile(r"(\d+\.?\d*|\.\d+) *(k|M|)(B|bit)/s")
 _RATE_FACTORS = {"": 1.0, "k": 1e3, "M": 1e6}
 _PICTURES = (".svg", ".png", ".pdf")
