@@ -7,7 +7,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import structs
 
-from peercell.agents.admission import admission_of
+from peercell.agents.admission import Members, admission_of
 from peercell.agents.errors import PeercellError
 from peercell.agents.membership import Member, MembershipSettings, Speaker
 from peercell.agents.membership_messages import (
@@ -34,6 +34,7 @@ from peercell.agents.roster import PeerRecord, record_of
 from peercell.agents.signing import Sign, SignedRecord
 from peercell.broker.clock import Clock, steady_clock
 from peercell.broker.home import CellHome
+from peercell.broker.inbound import Security
 from peercell.broker.journal import FORMAT, Journal, Start
 from peercell.broker.processes.crew import (
     Context,
@@ -49,6 +50,8 @@ from peercell.broker.reactor import Doors, Reactor
 from peercell.broker.rosterfile import Kept, RosterFile
 from peercell.broker.seat import Seat
 from peercell.broker.security.identity import load_or_make_identity, verify
+from peercell.broker.security.signing import signer
+from peercell.broker.sockets import LinkKeys
 
 LOG_BYTES_MAX = 4 * 1024 * 1024
 
@@ -108,19 +111,23 @@ def run_crew(
     clock = steady_clock()
     doors = Doors(crew.endpoint, home.control(crew.name), listener)
     unions = [find(union) for union in crew.unions]
-    with (
-        closing(RosterFile(home.roster(crew.name))) as roster,
-        Reactor(doors, [*unions, MembershipMessage], clock) as reactor,
-    ):
+    with closing(RosterFile(home.roster(crew.name))) as roster, ExitStack() as stack:
+        place = _place(crew, home, roster)
+        members = Members(place.charter, verify)
+        security = None if members.is_open else Security(_link_keys(crew, home), members)
+        reactor = stack.enter_context(Reactor(doors, [*unions, MembershipMessage], clock, security))
+        place = structs.replace(place, endpoint=reactor.endpoint)
         for peer, endpoint in crew.seeds.items():
-            reactor.route(peer, endpoint)
+            reactor.route(peer, endpoint, crew.seed_keys.get(peer) or _newest_key(members, peer))
         # Where a seed listens says who starts this process. What is remembered may be of a cell
         # that has ended, whose addresses belong to nobody now.
         remembered = frozenset(roster.known(Kept.RECORD))
 
         def note(peer: str, fact: Message) -> None:
             _note_fact(roster, peer, fact)
-            if isinstance(fact, RecordLearned):
+            if isinstance(fact, AdmissionLearned):
+                members.merge(fact.signed)
+            elif isinstance(fact, RecordLearned):
                 record = record_of(fact.signed)
                 if record.peer not in crew.seeds or fact.signed not in remembered:
                     _follow(reactor, record)
@@ -131,7 +138,6 @@ def run_crew(
         for order in crew.faults:
             reactor.inject(order)
         incarnations = {}
-        place = _place(crew, home, reactor.endpoint, roster)
         for spec in crew.peers:
             seat = _take_seat(crew, spec, place, clock)
             incarnations[spec.peer] = seat.incarnation
@@ -179,13 +185,24 @@ def rebuild(start: Start, context: Context, sign: Sign) -> Role:
     return _member(spec, start.incarnation, context, sign)
 
 
-def _place(crew: Crew, home: CellHome, endpoint: str, roster: RosterFile) -> Context:
-    """Return what the peers of a process have in common, without their roles and signing keys."""
+def _link_keys(crew: Crew, home: CellHome) -> LinkKeys:
+    link = load_or_make_identity(home.key(crew.name), crew.name)
+    return LinkKeys(link.curve_public, link.curve_secret)
+
+
+def _newest_key(members: Members, peer: str) -> bytes:
+    """Return the key of the links of a peer by its admission, b"" for one that has none."""
+    admission = members.get(peer)
+    return admission.keys[0].curve if admission is not None else b""
+
+
+def _place(crew: Crew, home: CellHome, roster: RosterFile) -> Context:
+    """Return what the peers of a process have in common, without roles, signing keys, endpoint."""
     link = load_or_make_identity(home.key(crew.name), crew.name)
     admissions = {*crew.charter.admissions, *roster.known(Kept.ADMISSION)}
     return Context(
         role="",
-        endpoint=endpoint,
+        endpoint="",
         signing_key=b"",
         seeds=tuple(crew.seeds),
         observer=crew.observer,
@@ -223,7 +240,10 @@ def _take_seat(crew: Crew, spec: PeerSpec, place: Context, clock: Clock) -> Seat
     member = _member(spec, incarnation, context, identity.sign)
     size = crew.journal_bytes_max
     journal = Journal(home.journal(spec.peer), start, size) if size else None
-    return Seat(spec.peer, member, incarnation, journal, farewell=Leave())
+    seat = Seat(spec.peer, member, incarnation, journal, farewell=Leave())
+    if context.charter.operator:
+        seat.streams.sign = signer(identity.sign)
+    return seat
 
 
 def _member(spec: PeerSpec, incarnation: int, context: Context, sign: Sign) -> Member:
@@ -270,7 +290,7 @@ def _note_fact(roster: RosterFile, peer: str, fact: Message) -> None:
 def _follow(reactor: Reactor, record: PeerRecord) -> None:
     """Find a peer from now on where its record says."""
     try:
-        reactor.route(record.peer, record.endpoint)
+        reactor.route(record.peer, record.endpoint, record.curve_key)
     except PeercellError as error:
         log.warning("%s signed a record that cannot be used: %s", record.peer, error)
 

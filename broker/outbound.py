@@ -1,10 +1,20 @@
 """How a host reaches other peers: who is where, and one PUSH socket a process it talks to."""
 
+from typing import NamedTuple
+
 import zmq
 
 from peercell.agents.messages import Message
 from peercell.broker.outbox import Outbox, Stream
-from peercell.broker.sockets import Socket, check_numeric, connect, make
+from peercell.broker.sockets import (
+    LinkKeys,
+    Socket,
+    check_numeric,
+    connect,
+    is_tcp,
+    make,
+    unlock,
+)
 from peercell.broker.wire import Codec, Drop
 
 # A message that waited longer than this is of no use to any protocol here.
@@ -15,6 +25,16 @@ IDLE_S = 120.0
 LINKS_MAX = 256
 # How long the last messages of a process have to leave it.
 FAREWELL_MS = 200
+
+
+class Address(NamedTuple):
+    """Where a process listens, and the key of its links; b"" where they have none.
+
+    With its key an address is of that process alone: who listens there in its place is not heard.
+    """
+
+    endpoint: str
+    key: bytes = b""
 
 
 class _Link:
@@ -44,14 +64,22 @@ class Outbound:
     context : ZeroMQ context of this process
     codec : of the messages between peers
     poller : told of links that are full, and only of these: polling costs by the socket
+    keys : of this process; None where links have none
     """
 
-    def __init__(self, context: zmq.Context[Socket], codec: Codec, poller: zmq.Poller) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[Socket],
+        codec: Codec,
+        poller: zmq.Poller,
+        keys: LinkKeys | None = None,
+    ) -> None:
         self._context = context
         self._codec = codec
         self._poller = poller
-        self._endpoints: dict[str, str] = {}
-        self._links: dict[str, _Link] = {}
+        self._keys = keys
+        self._addresses: dict[str, Address] = {}
+        self._links: dict[Address, _Link] = {}
         self._by_peer: dict[str, _Link] = {}
         self._fresh: list[_Link] = []
 
@@ -68,23 +96,26 @@ class Outbound:
         """Whether messages were handed over since the last flush."""
         return bool(self._fresh)
 
-    def route(self, peer: str, endpoint: str, now_s: float) -> None:
+    def route(self, peer: str, address: Address, now_s: float) -> None:
         """Learn where a peer listens; what waits for it follows it there.
+
+        Where links have keys, a peer without one has no address.
 
         Raises
         ------
         PeercellError : the endpoint names a host.
         """
-        before = self._endpoints.get(peer)
-        if endpoint == before:
+        address = self._as_used(address)
+        before = self._addresses.get(peer)
+        if address == before or (self._is_locked(address) and not address.key):
             return
-        check_numeric(endpoint)
-        self._endpoints[peer] = endpoint
+        check_numeric(address.endpoint)
+        self._addresses[peer] = address
         if before is None:
             return
         self._by_peer.pop(peer, None)
         if before in self._links:
-            link = self._link(endpoint, now_s)
+            link = self._link(address, now_s)
             self._links[before].outbox.move(peer, link.outbox)
             self._refresh(link)
 
@@ -92,23 +123,23 @@ class Outbound:
         """Queue a message until the turn ends, or count why not."""
         link = self._by_peer.get(stream.dst)
         if link is None:
-            endpoint = self._endpoints.get(stream.dst)
-            if endpoint is None:
+            address = self._addresses.get(stream.dst)
+            if address is None:
                 stream.handed += 1
                 stream.unsent[Drop.NO_ROUTE] += 1
                 return
-            link = self._by_peer[stream.dst] = self._link(endpoint, now_s)
+            link = self._by_peer[stream.dst] = self._link(address, now_s)
         link.outbox.put(stream, message, now_s + LIFETIME_S)
         if not link.fresh:
             self._refresh(link)
 
     def knows(self, peer: str) -> bool:
         """Return whether it is known where a peer listens."""
-        return peer in self._endpoints
+        return peer in self._addresses
 
     def post(self, peer: str, frame: bytes, now_s: float) -> bool:
         """Send a frame to a known peer past all that waits; False when its link takes none now."""
-        link = self._link(self._endpoints[peer], now_s)
+        link = self._link(self._addresses[peer], now_s)
         link.used_s = now_s
         return link.send(frame)
 
@@ -128,26 +159,49 @@ class Outbound:
                 return
 
     def tidy(self, now_s: float) -> None:
-        """Drop what has expired and close links that carried nothing for two minutes."""
-        for endpoint, link in list(self._links.items()):
+        """Drop what has expired; close links that carried nothing for two minutes, or renew them.
+
+        One with something to carry is renewed: who was refused for good would else not ask again.
+        """
+        for address, link in list(self._links.items()):
             link.outbox.expire(now_s)
-            if not link.outbox and link.used_s < now_s - IDLE_S:
-                self._close(endpoint)
+            if link.used_s >= now_s - IDLE_S:
+                continue
+            if not link.outbox:
+                self._close(address)
+            elif link.blocked and address.key:
+                self._poller.unregister(link.push)
+                link.push.close()
+                link.push, link.used_s = self._connected(address), now_s
+                self._poller.register(link.push, zmq.POLLOUT)
 
     def close(self) -> None:
         """Close all links: what was sent has a moment to leave, what waits is dropped."""
-        for endpoint in list(self._links):
-            self._close(endpoint, FAREWELL_MS)
+        for address in list(self._links):
+            self._close(address, FAREWELL_MS)
 
-    def _link(self, endpoint: str, now_s: float) -> _Link:
-        link = self._links.get(endpoint)
+    def _is_locked(self, address: Address) -> bool:
+        return self._keys is not None and is_tcp(address.endpoint)
+
+    def _as_used(self, address: Address) -> Address:
+        """Return an address without its key where links have none: it may then change unheeded."""
+        return address if self._is_locked(address) else Address(address.endpoint)
+
+    def _link(self, address: Address, now_s: float) -> _Link:
+        link = self._links.get(address)
         if link is None:
             if len(self._links) >= LINKS_MAX:
                 self._close(min(self._links, key=lambda each: self._links[each].used_s))
-            push = make(self._context, zmq.PUSH)
-            connect(push, endpoint)
-            link = self._links[endpoint] = _Link(push, Outbox(self._codec), now_s)
+            push = self._connected(address)
+            link = self._links[address] = _Link(push, Outbox(self._codec), now_s)
         return link
+
+    def _connected(self, address: Address) -> Socket:
+        push = make(self._context, zmq.PUSH)
+        if self._keys is not None and self._is_locked(address):
+            unlock(push, self._keys, address.key)
+        connect(push, address.endpoint)
+        return push
 
     def _refresh(self, link: _Link) -> None:
         link.fresh = True
@@ -163,8 +217,8 @@ class Outbound:
             self._poller.register(link.push, zmq.POLLOUT)
             link.blocked = True
 
-    def _close(self, endpoint: str, linger_ms: int = 0) -> None:
-        link = self._links.pop(endpoint)
+    def _close(self, address: Address, linger_ms: int = 0) -> None:
+        link = self._links.pop(address)
         self._by_peer = {peer: each for peer, each in self._by_peer.items() if each is not link}
         if link.fresh:
             self._fresh.remove(link)

@@ -52,22 +52,23 @@ class Streams(dict[str, Stream]):
 
     Parameters
     ----------
-    src, incarnation, sign : of the peer
+    src, incarnation : of the peer
 
     Attributes
     ----------
+    sign : signs what it says, from the first word to a receiver on; None where no keys are used
     unsent : messages dropped before they left, by reason
     """
 
-    def __init__(self, src: str, incarnation: int, sign: Signer | None = None) -> None:
+    def __init__(self, src: str, incarnation: int) -> None:
         super().__init__()
         self.unsent: Counter[Drop] = Counter()
         self._src = src
         self._incarnation = incarnation
-        self._sign = sign
+        self.sign: Signer | None = None
 
     def __missing__(self, dst: str) -> Stream:
-        stream = self[dst] = Stream(self._src, dst, self._incarnation, self.unsent, self._sign)
+        stream = self[dst] = Stream(self._src, dst, self._incarnation, self.unsent, self.sign)
         return stream
 
 

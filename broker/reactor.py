@@ -8,8 +8,7 @@ it in that order; the rest of the class are its parts.
 import logging
 import math
 import socket
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, assert_never
 
@@ -36,6 +35,7 @@ from peercell.broker.faults.injector import Injector
 from peercell.broker.faults.orders import Order
 from peercell.broker.gate import Gate
 from peercell.broker.host_status import HostCounts, Place, status_of, unaccounted
+from peercell.broker.inbound import Inbound, Security
 from peercell.broker.lateness import Lateness
 from peercell.broker.operator_port import (
     Done,
@@ -49,15 +49,13 @@ from peercell.broker.operator_port import (
     StopHost,
     Stopping,
 )
-from peercell.broker.outbound import FAREWELL_MS, Outbound
+from peercell.broker.outbound import FAREWELL_MS, Address, Outbound
 from peercell.broker.seat import Seat
 from peercell.broker.signals import StopSignals
-from peercell.broker.sockets import Socket, bind, make, readable
+from peercell.broker.sockets import Socket, bind, check_private, make
 from peercell.broker.timers import Timers
 from peercell.broker.wire import FRAME_BYTES_MAX, Codec, Drop
 
-FRAMES_PER_TURN = 256
-FRAMES_ASKED_FOR = 4
 REQUESTS_PER_TURN = 16
 # s; so soon a timer must be due for the journal to wait for it.
 SOON_S = 0.002
@@ -93,33 +91,44 @@ class Reactor:
     doors : where to listen
     unions : of the messages that the roles hear
     clock : host time
+    security : None for a cell without an operator: it listens on this machine only, unlocked
 
     Raises
     ------
-    PeercellError : an endpoint is taken, or names a host.
+    PeercellError : an endpoint is taken, names a host, or would be open to anybody.
     """
 
-    def __init__(self, doors: Doors, unions: Sequence[object], clock: Clock) -> None:
+    def __init__(
+        self,
+        doors: Doors,
+        unions: Sequence[object],
+        clock: Clock,
+        security: Security | None = None,
+    ) -> None:
         self.lateness = Lateness()
-        self.unattributed: Counter[Drop] = Counter()
         self._clock = clock
         self._started_s = clock()
         self._codec = Codec(*unions)
         self._context: zmq.Context[Socket] = zmq.Context()
+        self._poller = zmq.Poller()
         try:
-            self._inbound = make(self._context, zmq.PULL)
+            self._inbound = Inbound(
+                self._context, self._codec, (doors.peers, doors.listener), security
+            )
             router = make(self._context, zmq.ROUTER)
-            self.endpoint = bind(self._inbound, doors.peers, doors.listener)
+            check_private(doors.control)
             self.control_endpoint = bind(router, doors.control)
+            self.endpoint = self._inbound.endpoint
+            self.unattributed = self._inbound.drops
         except PeercellError:
             self._context.destroy()
             raise
         answers = Codec(*unions, HostMessage, frame_bytes_max=FRAME_BYTES_MAX)
         self._control = OperatorPort(router, answers)
-        self._poller = zmq.Poller()
-        self._poller.register(self._inbound, zmq.POLLIN)
-        self._poller.register(router, zmq.POLLIN)
-        self._outbound = Outbound(self._context, self._codec, self._poller)
+        for readable in (*self._inbound.sockets, router):
+            self._poller.register(readable, zmq.POLLIN)
+        keys = security.keys if security is not None else None
+        self._outbound = Outbound(self._context, self._codec, self._poller, keys)
         self._injector = Injector(self._outbound, self._codec, self._command)
         self._put = self._injector.put
         # By how much the clock is wrong that roles see; timers run by the right one.
@@ -155,9 +164,9 @@ class Reactor:
         for order in self._injector.orders:
             self._command(order, begins=True)
 
-    def route(self, peer: str, endpoint: str) -> None:
-        """Learn where a peer listens."""
-        self._outbound.route(peer, endpoint, self._clock())
+    def route(self, peer: str, endpoint: str, key: bytes = b"") -> None:
+        """Learn where a peer listens, and the key of its links, where they have any."""
+        self._outbound.route(peer, Address(endpoint, key), self._clock())
 
     def observe(self, observer: Observer) -> None:
         """Call `observer(peer, fact)` for each fact that a role records from now on."""
@@ -199,8 +208,10 @@ class Reactor:
         ready = self._poller.poll(self._patience_ms(wait_s))
         now_s = self._clock() + self._ahead_s
         for source, _ in ready:
-            if source is self._inbound:
+            if source is self._inbound.pull:
                 self._drain(now_s)
+            elif source is self._inbound.knocks:
+                self._inbound.answer(now_s)
             elif source is self._control.router:
                 self._answer_operators(now_s)
             elif isinstance(source, int):
@@ -251,35 +262,18 @@ class Reactor:
 
     def _drain(self, now_s: float) -> None:
         """Give the roles what arrived, up to 256 frames; the poll said that there is one."""
-        for frame in self._frames():
+        for frame, caller in self._inbound.frames(now_s):
             for envelope in self._codec.envelopes(frame, self.unattributed):
                 place = self._places.get(envelope.dst)
                 if place is None:
                     self.unattributed[Drop.MISROUTED] += 1
                     continue
-                message = place.gate.admit(envelope, now_s)
+                message = place.gate.admit(envelope, now_s, caller)
                 if message is None:
                     continue
                 seat = place.seat
                 if actions := seat.step(Received(envelope.src, message), now_s):
                     self._act(seat, actions, now_s)
-
-    def _frames(self) -> Iterator[bytes]:
-        """Yield what has arrived, up to 256 frames, of which there is one at least.
-
-        Asking costs a third of the exception that a fruitless receive raises: so the first are
-        asked for, and once there were some the exception at their end is cheaper.
-        """
-        inbound = self._inbound
-        yield inbound.recv()
-        for taken in range(1, FRAMES_PER_TURN):
-            if taken < FRAMES_ASKED_FOR and not readable(inbound):
-                return
-            try:
-                frame = inbound.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            yield frame
 
     def _fire(self, now_s: float) -> None:
         """Tell the roles which of their timers have run out."""

@@ -5,6 +5,7 @@ Each value answers a trap of libzmq that has been measured (docs/explanation/run
 
 import ipaddress
 import socket
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import zmq
@@ -59,12 +60,39 @@ ROUTER_OPTIONS = {
 
 Socket = zmq.Socket[bytes]
 
+# Before it, whoever reached a port could overflow the stack of its process (CVE-2019-13132).
+LIBZMQ_MIN = (4, 3, 5)
+# What an answer to a handshake is asked for; with none, libzmq lets every key in.
+ZAP_DOMAIN = b"peercell"
+
+
+class LinkKeys(NamedTuple):
+    """The Curve25519 pair of a process, the same whether it connects or listens.
+
+    Parameters
+    ----------
+    public, secret : 32 bytes each
+    """
+
+    public: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"LinkKeys({self.public.hex()})"
+
+
 # As a flag of ZeroMQ's own type, comparing it costs half as much as asking for the events.
 _POLLIN = int(zmq.POLLIN)
 
 
 def make(context: zmq.Context[Socket], kind: int) -> Socket:
-    """Return a socket of a kind (`zmq.PULL`, `zmq.PUSH`, …) with all options of the house."""
+    """Return a socket of a kind (`zmq.PULL`, `zmq.PUSH`, …) with all options of the house.
+
+    Raises
+    ------
+    PeercellError : the library of this installation is too old, or was built without CURVE.
+    """
+    check_library(zmq.zmq_version_info(), curve=zmq.has("curve"))
     made = context.socket(kind)
     for option, value in OPTIONS.items():
         made.setsockopt(option, value)
@@ -72,6 +100,64 @@ def make(context: zmq.Context[Socket], kind: int) -> Socket:
         for option, value in ROUTER_OPTIONS.items():
             made.setsockopt(option, value)
     return made
+
+
+def check_library(version: tuple[int, ...], *, curve: bool) -> None:
+    """Refuse a libzmq that must not be reached from outside.
+
+    Raises
+    ------
+    PeercellError : it is older than 4.3.5, or has no CURVE.
+    """
+    fix = "python -m pip install --upgrade pyzmq"
+    if version < LIBZMQ_MIN:
+        found, least = (".".join(map(str, each)) for each in (version, LIBZMQ_MIN))
+        why = "older ones can be crashed by whoever reaches a port"
+        raise PeercellError(f"libzmq {found} is too old: {least} is needed", why, fix)
+    if not curve:
+        raise PeercellError("libzmq cannot encrypt", "it was built without CURVE", fix)
+
+
+def lock(made: Socket, keys: LinkKeys) -> None:
+    """Let a socket that is to be bound take in only who is let in for the key that it proves."""
+    made.setsockopt(zmq.CURVE_SERVER, 1)
+    made.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+    made.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+
+
+def unlock(made: Socket, keys: LinkKeys, theirs: bytes) -> None:
+    """Let a socket that is to be connected prove its key, and speak only to the owner of another.
+
+    Parameters
+    ----------
+    made : not connected yet
+    keys : of this process
+    theirs : public key of the process to connect to, 32 bytes
+    """
+    made.setsockopt(zmq.CURVE_SERVERKEY, theirs)
+    made.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
+    made.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+
+
+def check_private(endpoint: str) -> None:
+    """Refuse an endpoint that others could reach and that no key guards.
+
+    Raises
+    ------
+    PeercellError : it is a TCP endpoint beyond this machine.
+    """
+    check_numeric(endpoint)
+    if is_tcp(endpoint) and not ipaddress.ip_address(urlsplit(endpoint).hostname or "").is_loopback:
+        raise PeercellError(
+            f"{endpoint} would be open to anybody who reaches it",
+            "only peers that an operator has admitted may use links beyond this machine",
+            "peercell keys --help     or listen at 127.0.0.1",
+        )
+
+
+def is_tcp(endpoint: str) -> bool:
+    """Return whether an endpoint is one that has keys where a cell has them: no pipe or file is."""
+    return endpoint.startswith("tcp://")
 
 
 def listen(address: str = "127.0.0.1", port: int = 0) -> socket.socket:

@@ -65,7 +65,8 @@ class Crew(Struct, frozen=True, kw_only=True):
     observer : peer that gets copies of the facts; "" for none
     journal_bytes_max : of each peer's journal; 0 for none
     faults : that are on when the process starts
-    charter : who belongs to the cell
+    charter : who belongs to the cell; with an operator its links are locked
+    seed_keys : keys of the links of seeds, as far as the charter does not say them
     """
 
     name: str
@@ -78,6 +79,7 @@ class Crew(Struct, frozen=True, kw_only=True):
     journal_bytes_max: int = JOURNAL_BYTES_MAX
     faults: tuple[Order, ...] = ()
     charter: Charter = Charter()
+    seed_keys: dict[str, bytes] = {}
 
 
 class Context(Struct, frozen=True):

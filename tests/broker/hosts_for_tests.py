@@ -9,6 +9,7 @@ from tests.broker.messages_for_tests import AnyTestMessage
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Event, Received, Role
 from peercell.broker.clock import steady_clock
+from peercell.broker.inbound import Security
 from peercell.broker.reactor import Doors, Reactor
 from peercell.broker.seat import Seat
 from peercell.broker.sockets import LOOPBACK
@@ -41,9 +42,11 @@ class Puppet:
 
 
 @contextmanager
-def host(*seats: tuple[str, Role], doors: Doors = ON_LOOPBACK) -> Iterator[Reactor]:
+def host(
+    *seats: tuple[str, Role], doors: Doors = ON_LOOPBACK, security: Security | None = None
+) -> Iterator[Reactor]:
     """Return a running host with these peers, their incarnation being 1."""
-    reactor = Reactor(doors, (AnyTestMessage,), steady_clock())
+    reactor = Reactor(doors, (AnyTestMessage,), steady_clock(), security)
     try:
         for peer, role in seats:
             reactor.seat(Seat(peer, role, 1, None))

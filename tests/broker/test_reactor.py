@@ -25,7 +25,7 @@ from peercell.agents.protocol import (
     Started,
     TimerFired,
 )
-from peercell.broker import outbound, reactor, sockets
+from peercell.broker import inbound, outbound, reactor, sockets
 from peercell.broker.clock import steady_clock
 from peercell.broker.journal import Journal, Start, Step, Stop, read
 from peercell.broker.operator_port import (
@@ -135,8 +135,8 @@ def test_a_turn_takes_so_many_frames_and_then_the_timers(
     push: zmq.Socket[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much arrives, a timer waits for one turn at most."""
-    assert reactor.FRAMES_PER_TURN == 256
-    monkeypatch.setattr(reactor, "FRAMES_PER_TURN", 16)
+    assert inbound.FRAMES_PER_TURN == 256
+    monkeypatch.setattr(inbound, "FRAMES_PER_TURN", 16)
     b = on_start(SetTimer("round", 0.0))
     with host() as at_b:
         push.connect(at_b.endpoint)
