@@ -64,6 +64,7 @@ for _name, _target, _line in (
     ("logs", "cell:logs", "Show the newest lines of the logs of a cell."),
     ("restart", "restart:restart", "End the processes of peers and start them again."),
     ("down", "cell:down", "End a cell and all its processes."),
+    ("host", "host:host", "Run a part of a cell in the foreground, such as in a container."),
     ("doctor", "doctor:doctor", "Check whether this machine can run a cell."),
     ("replay", "replay:replay", "Run a peer again from its journal and compare what it does."),
 ):

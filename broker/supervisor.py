@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import zmq
 from msgspec import structs
@@ -49,6 +50,19 @@ SEEDS = 2
 log = logging.getLogger(__name__)
 
 
+class Chore(Protocol):
+    """Something that a supervisor does from time to time."""
+
+    @property
+    def next_s(self) -> float | None:
+        """When it is due, host time in s; None for not before anything else happens."""
+        ...
+
+    def work(self, now_s: float) -> None:
+        """Do what is due; called in each turn."""
+        ...
+
+
 class Supervisor:
     """The processes of one cell.
 
@@ -81,8 +95,13 @@ class Supervisor:
         self._lines = Lines(self._zmq, {name: home.control(name) for name in self._workers})
         hands = Hands(self._workers, self._lines.tell, lambda w, n: w.signal(self._starter, n))
         self._desk = FaultDesk(home, hands, plan.faults, lab=plan.lab)
+        self._chores: list[Chore] = [self._desk]
         self._plan = plan
         self._stop_reason: str | None = None
+
+    def also(self, chore: Chore) -> None:
+        """Do this beside everything else, whenever it is due."""
+        self._chores.append(chore)
 
     def stop(self, reason: str) -> None:
         """End `run` after this turn."""
@@ -109,8 +128,8 @@ class Supervisor:
 
     def _turn(self, signals: StopSignals) -> None:
         """Wait for a process, an operator, a signal or a timer, and deal with it."""
-        dues_s = self._starts.next_s(), self._kills.next_s(), self._desk.next_s
-        due_s = [s for s in dues_s if s is not None]
+        dues_s = self._starts.next_s(), self._kills.next_s()
+        due_s = [s for s in (*dues_s, *(each.next_s for each in self._chores)) if s is not None]
         wait_s = max(0.0, min(due_s) - self._clock()) if due_s else 60.0
         ready = {source for source, _ in self._poller.poll(int(1000 * wait_s) + 1)}
         if self._control.router in ready:
@@ -120,7 +139,8 @@ class Supervisor:
         for worker in self._workers.values():
             if worker.notices in ready and worker.hear(self._clock()):
                 self._note_end(worker)
-        self._desk.work(self._clock())
+        for chore in self._chores:
+            chore.work(self._clock())
         # A few a turn, so that operators of a large cell are answered while it starts.
         for name, _ in self._starts.pop_due(self._clock(), STARTS_PER_TURN):
             self._start(self._workers[name])
@@ -169,7 +189,7 @@ class Supervisor:
         """Do what an operator asks, and return what to answer."""
         match request:
             case PeersQuery():
-                return PeersAnswer(tuple(self._states()))
+                return PeersAnswer(self.states)
             case FaultsQuery() | AddFault() | EndFault():
                 return self._desk.answer(request, self._clock())
             case StopHost():
@@ -186,6 +206,11 @@ class Supervisor:
                 return Done()
             case _:
                 return Refusal(f"a supervisor does not answer {type(request).__name__}")
+
+    @property
+    def states(self) -> tuple[PeerState, ...]:
+        """How the peers are doing."""
+        return tuple(self._states())
 
     def _states(self) -> Iterator[PeerState]:
         for worker in self._workers.values():
@@ -216,25 +241,29 @@ class Supervisor:
 
 
 def _workers(plan: Plan, now_s: float) -> list[Worker]:
-    """Return the workers of a plan, the directory first, each of them listening already."""
+    """Return the workers of a plan, a directory first, each of them listening already."""
     starts = range(0, len(plan.peers), plan.pack)
-    crews = [(directory_spec(),), *(plan.peers[at : at + plan.pack] for at in starts)]
-    listeners = [listen(plan.address) for _ in crews]
+    crews = [plan.peers[at : at + plan.pack] for at in starts]
+    if plan.directory:
+        crews.insert(0, (directory_spec(),))
+    ports = [plan.port + at if plan.port else 0 for at in range(len(crews))]
+    listeners = [listen(plan.address, port) for port in ports]
     names = [peers[0].peer for peers in crews]
     endpoints = dict(zip(names, map(endpoint_of, listeners), strict=True))
     home = CellHome(Path(plan.folder))
     workers = []
     for at, (name, peers, listener) in enumerate(zip(names, crews, listeners, strict=True)):
         ring = (names[(at + step) % len(names)] for step in range(1, SEEDS + 1))
-        seeds = {seed: endpoints[seed] for seed in (DIRECTORY, *ring) if seed != name}
+        near = dict.fromkeys((DIRECTORY, *ring) if plan.directory else ring)
+        seeds = {seed: endpoints[seed] for seed in near if seed != name}
         crew = Crew(
             name=name,
             folder=plan.folder,
             peers=peers,
             unions=(*plan.unions, OBSERVER_MESSAGES),
             endpoint=endpoints[name],
-            seeds=seeds,
-            observer=DIRECTORY,
+            seeds={**plan.seeds, **seeds},
+            observer=plan.observer,
             journal_bytes_max=plan.journal_bytes_max,
         )
         workers.append(Worker(crew, home.crew(name), listener, now_s))

@@ -119,8 +119,12 @@ def plan_run(order: RunOrder, now_s: float) -> CellPlan:
     loaded = load_grid(config)
     interval_s = config.cell.clock.interval_s / config.cell.clock.speed
     plan = plan_cell(config, loaded, now_s)
-    lead_s = START_S + START_PEER_S * len(plan.peers)
-    return plan_cell(config, loaded, now_s + lead_s + interval_s)
+    return plan_cell(config, loaded, now_s + lead_s(len(plan.peers)) + interval_s)
+
+
+def lead_s(peers: int) -> float:
+    """Return how long so many peers may take to start, in s."""
+    return START_S + START_PEER_S * peers
 
 
 def peer_specs(plan: CellPlan) -> tuple[PeerSpec, ...]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
+from peercell.broker.directory import DIRECTORY
 from peercell.broker.faults.messages import FaultMessage
 from peercell.broker.faults.orders import Order
 from peercell.broker.operator_port import HostMessage
@@ -22,10 +23,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     cell : name
     folder : of the cell, `$PEERCELL_HOME/<cell>`
     config : where it was configured, for people
-    peers : without the directory, which every cell gets
+    peers : without the directory
     unions : "module:NAME" of the unions of messages that the roles hear
     pack : peers in one process; 1 unless the cell is large
     address : numeric address that the peers listen at
+    port : of the first process, the others have the next ones; 0 for any that are free
+    directory : whether the directory is here
+    seeds : endpoints of peers elsewhere, to turn to first
+    observer : peer that gets copies of the facts
     journal_bytes_max : of each peer's journal; 0 for none
     faults : that are on from the beginning
     lab : whether people may break it without saying until when
@@ -38,6 +43,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     unions: tuple[str, ...]
     pack: int = 1
     address: str = "127.0.0.1"
+    port: int = 0
+    directory: bool = True
+    seeds: dict[str, str] = {}
+    observer: str = DIRECTORY
     journal_bytes_max: int = JOURNAL_BYTES_MAX
     faults: tuple[Order, ...] = ()
     lab: bool = False

@@ -272,7 +272,7 @@ def _traded_kwh(settlement: Settlement) -> float:
 
 def _totals(told: Told) -> Totals:
     answers = told.market.values()
-    processes = {state.pid: state.restarts for state in told.states}
+    processes = {state.endpoint: state.restarts for state in told.states}
     return Totals(
         settled=min((each.settled for each in answers), default=0),
         fallbacks=sum(each.fallbacks for each in answers),

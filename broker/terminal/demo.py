@@ -68,7 +68,7 @@ def follow(begun: Begun, say: Callable[[str], None], pause: Callable[[float], No
         seen = picture(begun.note, told, clock())
         if seen.settled is not None and seen.settled.interval > said:
             said = seen.settled.interval
-            say(_line(seen.settled, seen.grid, told))
+            say(settled_line(seen.settled, seen.grid, told))
         if seen.phase is MarketPhase.OVER:
             run = recorded_run(begun.folder, begun.note)
             run.messages = _accounts(begun)
@@ -109,7 +109,8 @@ def grid_text(
     return f"{v_min_pu:.3f} .. {v_max_pu:.3f} pu{loading}, {violations} violations"
 
 
-def _line(seen: Settled, grid: GridPicture | None, told: Told) -> str:
+def settled_line(seen: Settled, grid: GridPicture | None, told: Told) -> str:
+    """Return what all members have settled last, and how the grid is now, below `HEADER`."""
     rounds = max(each.last.plan.round for each in told.market.values() if each.last is not None)
     if grid is None:
         return interval_line(seen, rounds, "not loaded yet")

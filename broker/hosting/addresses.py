@@ -1,0 +1,99 @@
+"""Where other hosts are, by the names that people give them, and where this one is for them.
+
+ZeroMQ gets numeric addresses only. Names are looked up here, before any peer is started, and never
+in the middle of the traffic; from then on peers tell each other where they are.
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Mapping
+from threading import Thread
+from urllib.parse import urlsplit
+
+LOOK_UP_S, AGAIN_S = 5.0, 1.0
+# "All addresses of this machine", so that none is meant in particular.
+ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened at
+LOOPBACK = frozenset({"", "127.0.0.1", "::1"})
+
+log = logging.getLogger(__name__)
+
+
+def look_up(seeds: Mapping[str, str]) -> dict[str, str]:
+    """Return the numeric endpoints of the seeds whose names are known now.
+
+    Parameters
+    ----------
+    seeds : tcp endpoint of each peer, with the name of a host or its address
+    """
+    found: dict[str, str] = {}
+
+    def ask(peer: str, endpoint: str) -> None:
+        numeric = _numeric(endpoint)
+        if numeric:
+            found[peer] = numeric
+
+    # One thread a name, none of which is waited for at the end of the process: a name server that
+    # does not answer keeps only those that ask for its names.
+    asking = [Thread(target=ask, args=each, daemon=True) for each in seeds.items()]
+    for thread in asking:
+        thread.start()
+    deadline_s = time.monotonic() + LOOK_UP_S
+    for thread in asking:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+    return {peer: found[peer] for peer in seeds if peer in found}
+
+
+def await_one(seeds: Mapping[str, str], pause: Callable[[float], None]) -> dict[str, str]:
+    """Return the numeric endpoints of the seeds, once there is one; a host alone waits."""
+    while not (known := look_up(seeds)) and seeds:
+        log.warning("no seed has an address yet: %s", ", ".join(seeds.values()))
+        pause(AGAIN_S)
+    return known
+
+
+def own_address(listen: str, others: Mapping[str, str]) -> str:
+    """Return the numeric address at which other hosts find this one; "" for none at the moment.
+
+    Parameters
+    ----------
+    listen : what the user wants; for 0.0.0.0 it is the address that leads to the others
+    others : numeric endpoints
+    """
+    if listen not in ANY:
+        return listen
+    routes = (_towards(endpoint) for endpoint in others.values())
+    found = next((address for address in routes if address not in LOOPBACK), "")
+    if found or others:
+        return found
+    try:
+        return socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return ""
+
+
+def _towards(endpoint: str) -> str:
+    """Return the own address on the way to an endpoint; "" where there is no way."""
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    # To connect a datagram socket sends nothing: it only asks the kernel for the way.
+    with socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM
+    ) as way:
+        try:
+            way.connect((host, parts.port or 1))
+        except OSError:
+            return ""
+        return str(way.getsockname()[0])
+
+
+def _numeric(endpoint: str) -> str:
+    """Return an endpoint with its host as a number; "" where the name is not known."""
+    parts = urlsplit(endpoint)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # the latter for what cannot be a name
+        return ""
+    # Where a name has addresses of both kinds, all hosts are to choose the same kind.
+    address = str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
+    return f"tcp://[{address}]:{parts.port}" if ":" in address else f"tcp://{address}:{parts.port}"
