@@ -43,6 +43,7 @@ docs: dev
 ## make lock    pin what is installed, by hash; UPGRADE=--upgrade takes newer releases (needs uv)
 lock:
 	$(COMPILE) --group dev --extra simbench --extra plot --extra parquet --extra solver --extra sim --extra ray --output-file requirements/dev.lock
+	$(COMPILE) --constraints requirements/dev.lock --output-file requirements/agent.lock
 	$(COMPILE) --constraints requirements/dev.lock --extra sparse --output-file requirements/core.lock
 	for extra in $(EXTRAS); do $(COMPILE) --constraints requirements/dev.lock --extra sparse \
 	  --extra $$extra --output-file requirements/$$extra.lock || exit; done

@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from threading import Thread
 from urllib.parse import urlsplit
 
+from peercell.broker.addresses import NameLookupError, endpoint_at
+from peercell.broker.addresses import look_up as address_of
+
 LOOK_UP_S, AGAIN_S = 5.0, 1.0
 # "All addresses of this machine", so that none is meant in particular.
 ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened at
@@ -91,9 +94,6 @@ def _numeric(endpoint: str) -> str:
     """Return an endpoint with its host as a number; "" where the name is not known."""
     parts = urlsplit(endpoint)
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # the latter for what cannot be a name
+        return endpoint_at(address_of(parts.hostname or "", parts.port or 0))
+    except NameLookupError:
         return ""
-    # Where a name has addresses of both kinds, all hosts are to choose the same kind.
-    address = str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
-    return f"tcp://[{address}]:{parts.port}" if ":" in address else f"tcp://{address}:{parts.port}"
