@@ -114,6 +114,8 @@ def run_crew(
     with closing(RosterFile(home.roster(crew.name))) as roster, ExitStack() as stack:
         place = _place(crew, home, roster)
         members = Members(place.charter, verify)
+        for peer in members:
+            roster.note(Kept.ADMISSION, peer, members.signed(peer))
         security = None if members.is_open else Security(_link_keys(crew, home), members)
         reactor = stack.enter_context(Reactor(doors, [*unions, MembershipMessage], clock, security))
         place = structs.replace(place, endpoint=reactor.endpoint)

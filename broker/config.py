@@ -146,6 +146,19 @@ class Telemetry(Section, frozen=True, kw_only=True):
         return int(1e6 * self.journal_mb_max) if self.journal else 0
 
 
+class Security(Section, frozen=True, kw_only=True):
+    """Who says which peers belong to the cell.
+
+    Parameters
+    ----------
+    operator : file of the secret keys of the cell's operator, seen from the config, as
+        `peercell keys new operator` makes it. With it every peer has keys and the links between
+        processes are locked, on this machine too; costs CPU
+    """
+
+    operator: Annotated[str, Meta(max_length=4096)] = ""
+
+
 class CellConfig(Section, frozen=True, kw_only=True):
     """A cell: its grid, its time, its market, and what its peers shall do otherwise than usual.
 
@@ -168,6 +181,7 @@ class CellConfig(Section, frozen=True, kw_only=True):
     zones: ZoneOverrides = ZoneOverrides()
     network: Network = Network()
     telemetry: Telemetry = Telemetry()
+    security: Security = Security()
     peers: Mapping[PeerId, Mapping[str, Any]] = {}
 
 
@@ -200,6 +214,12 @@ class Config:
     file: TomlFile
     folder: Path
     cell: CellConfig
+
+    @property
+    def operator(self) -> str:
+        """Path of the secret keys of the cell's operator; "" where it has none."""
+        named = self.cell.security.operator
+        return str((self.folder / named).resolve()) if named else ""
 
     def on(self, day: date) -> "Config":
         """Return the same for one whole day: its intervals begin and end at midnight.

@@ -36,6 +36,7 @@ from peercell.broker.processes.plan import (
 )
 from peercell.broker.processes.starter import ForkServer, Spawner, Starter, StarterError
 from peercell.broker.processes.worker import Worker
+from peercell.broker.security.enrolment import charter_of
 from peercell.broker.signals import StopSignals
 from peercell.broker.sockets import Socket, bind, endpoint_of, listen, make
 from peercell.broker.solver_threads import use_one_solver_thread
@@ -246,11 +247,12 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
     crews = [plan.peers[at : at + plan.pack] for at in starts]
     if plan.directory:
         crews.insert(0, (directory_spec(),))
+    names = [peers[0].peer for peers in crews]
+    home = CellHome(Path(plan.folder))
+    charter = charter_of(plan.operator, home, list(zip(names, crews, strict=True)), now_s)
     ports = [plan.port + at if plan.port else 0 for at in range(len(crews))]
     listeners = [listen(plan.address, port) for port in ports]
-    names = [peers[0].peer for peers in crews]
     endpoints = dict(zip(names, map(endpoint_of, listeners), strict=True))
-    home = CellHome(Path(plan.folder))
     workers = []
     for at, (name, peers, listener) in enumerate(zip(names, crews, listeners, strict=True)):
         ring = (names[(at + step) % len(names)] for step in range(1, SEEDS + 1))
@@ -265,6 +267,7 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
             seeds={**plan.seeds, **seeds},
             observer=plan.observer,
             journal_bytes_max=plan.journal_bytes_max,
+            charter=charter,
         )
         workers.append(Worker(crew, home.crew(name), listener, now_s))
     return workers

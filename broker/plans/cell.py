@@ -100,6 +100,7 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     seed : of all chance in it
     calendar : of its market
     telemetry : what is written down
+    operator : file of the secret keys of its operator; "" for none
     market : its links, each in the market cell in which it is cleared
     peers : each microgrid's trader followed by its prosumers, then aggregator, DSO, voltage
         agents, grid service
@@ -109,6 +110,7 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     seed: int
     calendar: MarketCalendar
     telemetry: Telemetry
+    operator: str
     market: tuple[MarketCell, ...]
     peers: tuple[PeerPlan, ...]
 
@@ -147,6 +149,7 @@ def plan_cell(config: Config, loaded: LoadedCell, origin_s: float) -> CellPlan:
         seed=config.cell.seed,
         calendar=planner.calendar,
         telemetry=config.cell.telemetry,
+        operator=config.operator,
         market=planner.cells,
         peers=tuple(
             PeerPlan(

@@ -57,6 +57,7 @@ TRADERS = frozenset({"microgrid trader", "trader", "aggregator"})
 VOLTAGE = frozenset({"voltage", "voltage coupling", "voltage gradient", "voltage paper"})
 OPEN_POINT = frozenset({"open point"})
 MARKET_TRADER = frozenset({"trader"})
+AGGREGATOR = frozenset({"aggregator"})
 PROSUMER = frozenset({"prosumer"})
 DSO = frozenset({"dso"})
 GRID = frozenset({"grid"})
@@ -73,7 +74,8 @@ TABLE: tuple[tuple[object, frozenset[str]], ...] = (
     (TradingMessage | TradingFact, TRADERS),
     (OfferCall | Schedule, MARKET_TRADER),
     (ProsumerOffer | ScheduleCall, PROSUMER),
-    (LateOffer | Settlement | Unsettled, MARKET_TRADER),
+    (LateOffer, MARKET_TRADER),
+    (Settlement | Unsettled, MARKET_TRADER | AGGREGATOR),
     (Fallback | Delivery, PROSUMER),
     # What of it each may see is for the grid service to say.
     (GridHello | StateQuery | Subscription, _GRID_CALLERS),

@@ -84,8 +84,8 @@ def ring(count: int, every_s: float = 0.05) -> tuple[PeerSpec, ...]:
     )
 
 
-def plan(folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1) -> Plan:
-    """Return the plan of a cell in a folder."""
+def plan(folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1, operator: str = "") -> Plan:
+    """Return the plan of a cell in a folder; `operator` is the key file of one who locks it."""
     return Plan(
         cell=folder.name,
         folder=str(folder),
@@ -93,13 +93,16 @@ def plan(folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1) -> Plan:
         peers=peers,
         unions=("tests.broker.roles_for_tests:BeatMessage",),
         pack=pack,
+        operator=operator,
     )
 
 
 @contextmanager
-def cell(folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1) -> Iterator[Cell]:
+def cell(
+    folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1, operator: str = ""
+) -> Iterator[Cell]:
     """Run a cell until the test is over; none of its processes may be left then."""
-    supervisor = launch(plan(folder, peers, pack))
+    supervisor = launch(plan(folder, peers, pack, operator))
     running = Cell(folder, supervisor)
     try:
         wait_until_up(folder, UP_S)
