@@ -21,6 +21,7 @@ from peercell.agents.errors import PeercellError
 from peercell.agents.membership import Member, MembershipSettings, Speaker
 from peercell.agents.membership_messages import (
     AdmissionLearned,
+    Admit,
     Leave,
     MembershipMessage,
     PeerReturned,
@@ -31,7 +32,8 @@ from peercell.agents.membership_messages import (
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Role
 from peercell.agents.roster import PeerRecord, record_of
-from peercell.agents.signing import Sign, SignedRecord
+from peercell.agents.signing import Merged, Sign, SignedRecord
+from peercell.broker.addresses import Address
 from peercell.broker.clock import Clock, steady_clock
 from peercell.broker.home import CellHome
 from peercell.broker.inbound import Security
@@ -49,11 +51,16 @@ from peercell.broker.processes.crew import (
 from peercell.broker.reactor import Doors, Reactor
 from peercell.broker.rosterfile import Kept, RosterFile
 from peercell.broker.seat import Seat
-from peercell.broker.security.identity import load_or_make_identity, verify
+from peercell.broker.security.door import Door, Watch, Welcome
+from peercell.broker.security.identity import Identity, load_or_make_identity, verify
 from peercell.broker.security.signing import signer
-from peercell.broker.sockets import LinkKeys
+from peercell.broker.sockets import LinkKeys, listen
 
 LOG_BYTES_MAX = 4 * 1024 * 1024
+_REFUSALS = {
+    Merged.OLD: "the operator has said something newer of this peer",
+    Merged.FALSE: "the operator of this cell has not signed it, or the cell has none",
+}
 
 log = logging.getLogger(__name__)
 
@@ -113,12 +120,10 @@ def run_crew(
     unions = [find(union) for union in crew.unions]
     with closing(RosterFile(home.roster(crew.name))) as roster, ExitStack() as stack:
         place = _place(crew, home, roster)
-        members = Members(place.charter, verify)
-        for peer in members:
-            roster.note(Kept.ADMISSION, peer, members.signed(peer))
+        members = _members(place, roster)
         security = None if members.is_open else Security(_link_keys(crew, home), members)
         reactor = stack.enter_context(Reactor(doors, [*unions, MembershipMessage], clock, security))
-        place = structs.replace(place, endpoint=reactor.endpoint)
+        place = structs.replace(place, endpoint=crew.advertise or reactor.endpoint)
         for peer, endpoint in crew.seeds.items():
             reactor.route(peer, endpoint, crew.seed_keys.get(peer) or _newest_key(members, peer))
         # Where a seed listens says who starts this process. What is remembered may be of a cell
@@ -145,6 +150,8 @@ def run_crew(
             incarnations[spec.peer] = seat.incarnation
             reactor.seat(seat)
             log.info("%s (%s) runs as incarnation %d", spec.peer, spec.role, seat.incarnation)
+        if crew.door is not None:
+            stack.enter_context(closing(_door(crew.door, crew, reactor, members, roster)))
         tell(Ready(incarnations))
         why = reactor.run()
         log.info("the process ends: %s", why)
@@ -187,9 +194,44 @@ def rebuild(start: Start, context: Context, sign: Sign) -> Role:
     return _member(spec, start.incarnation, context, sign)
 
 
+def _door(
+    address: Address, crew: Crew, reactor: Reactor, members: Members, roster: RosterFile
+) -> Door:
+    """Open the door of a process: what the operator has signed is taken in, whoever brings it."""
+    clock = steady_clock()
+
+    def hear(word: SignedRecord) -> Welcome:
+        merged, _ = members.merge(word)
+        if merged not in (Merged.NEWS, Merged.KNOWN):
+            return Welcome(_REFUSALS[merged], clock())
+        for spec in crew.peers:
+            reactor.command(spec.peer, Admit((word,)))
+        host = members.get(crew.name)
+        return Welcome(
+            "",
+            clock(),
+            roster.newest(Kept.RECORD, crew.name),
+            members.signed(crew.name) if host is not None else None,
+        )
+
+    return Door(listen(*address), hear, Watch(reactor.watch, reactor.unwatch))
+
+
+def _identity(crew: Crew, home: CellHome, peer: str) -> Identity:
+    return load_or_make_identity(Path(crew.keys) if crew.keys else home.key(peer), peer)
+
+
 def _link_keys(crew: Crew, home: CellHome) -> LinkKeys:
-    link = load_or_make_identity(home.key(crew.name), crew.name)
+    link = _identity(crew, home, crew.name)
     return LinkKeys(link.curve_public, link.curve_secret)
+
+
+def _members(place: Context, roster: RosterFile) -> Members:
+    """Return who belongs to the cell, and keep it for the time when this is started again."""
+    members = Members(place.charter, verify)
+    for peer in members:
+        roster.note(Kept.ADMISSION, peer, members.signed(peer))
+    return members
 
 
 def _newest_key(members: Members, peer: str) -> bytes:
@@ -200,7 +242,7 @@ def _newest_key(members: Members, peer: str) -> bytes:
 
 def _place(crew: Crew, home: CellHome, roster: RosterFile) -> Context:
     """Return what the peers of a process have in common, without roles, signing keys, endpoint."""
-    link = load_or_make_identity(home.key(crew.name), crew.name)
+    link = _identity(crew, home, crew.name)
     admissions = {*crew.charter.admissions, *roster.known(Kept.ADMISSION)}
     return Context(
         role="",
@@ -221,7 +263,7 @@ def _by_record(signed: SignedRecord) -> bytes:
 
 def _take_seat(crew: Crew, spec: PeerSpec, place: Context, clock: Clock) -> Seat:
     home = CellHome(Path(crew.folder))
-    identity = load_or_make_identity(home.key(spec.peer), spec.peer)
+    identity = _identity(crew, home, spec.peer)
     incarnation = home.next_incarnation(spec.peer, clock())
     context = structs.replace(
         place,

@@ -6,7 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from peercell.agents.admission import Charter
 from peercell.agents.errors import PeercellError
+from peercell.broker.addresses import Address, endpoint_at
 from peercell.broker.agent import run_crew
 from peercell.broker.config import load_grid, read_config
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
@@ -19,11 +21,35 @@ from peercell.grid.nearest import unknown
 
 
 class Alone(NamedTuple):
-    """A peer that runs without a supervisor, the most bytes of its journal, and what it hears."""
+    """A peer without a supervisor, the size of its journal, what it hears, who gets its facts."""
 
     spec: PeerSpec
     journal_bytes_max: int = JOURNAL_BYTES_MAX
     unions: tuple[str, ...] = (CELL_MESSAGES,)
+    observer: str = DIRECTORY
+
+
+class Site(NamedTuple):
+    """Where a peer runs, and how it gets into its cell.
+
+    Parameters
+    ----------
+    listen : numeric address and port; port 0 for any that is free
+    advertise : where others find it; None where it listens
+    door : where strangers may knock; None for no door
+    keys : file of its secret keys; None for those in its folder
+    seeds : endpoints of peers to turn to first
+    seed_keys : keys of the links of these
+    charter : who belongs to the cell
+    """
+
+    listen: Address = ("127.0.0.1", 0)
+    advertise: Address | None = None
+    door: Address | None = None
+    keys: Path | None = None
+    seeds: Mapping[str, str] = {}
+    seed_keys: Mapping[str, bytes] = {}
+    charter: Charter = Charter()
 
 
 def peer_of(config: Path, peer: str, begins: datetime) -> Alone:
@@ -54,32 +80,27 @@ def peer_of(config: Path, peer: str, begins: datetime) -> Alone:
     return Alone(spec, plan.telemetry.journal_bytes_max, unions_of(plan))
 
 
-def run_peer(
-    alone: Alone,
-    folder: Path,
-    address: tuple[str, int],
-    seeds: Mapping[str, str],
-    say: Callable[[str], None],
-) -> str:
+def run_peer(alone: Alone, folder: Path, site: Site, say: Callable[[str], None]) -> str:
     """Run a peer until a signal or an operator ends it; return the reason.
 
     Parameters
     ----------
     alone : who
-    folder : for its key, journal and roster
-    address : numeric address and port to listen at; port 0 for any that is free
-    seeds : endpoints of peers to turn to first
+    folder : for its journal and roster, and for its keys where no file of them is named
+    site : where
     say : is told where it listens
 
     Raises
     ------
-    PeercellError : the address or the folder cannot be used.
+    PeercellError : the address, the folder or the keys cannot be used.
     """
     try:
-        listener = listen(*address)
+        listener = listen(*site.listen)
     except OSError as error:
         raise PeercellError(
-            f"cannot listen at {address[0]}:{address[1]}", str(error), "--listen 127.0.0.1:0"
+            f"cannot listen at {site.listen[0]}:{site.listen[1]}",
+            str(error),
+            "--listen 127.0.0.1:0",
         ) from None
     spec = alone.spec
     with closing(listener):
@@ -89,9 +110,15 @@ def run_peer(
             peers=(spec,),
             unions=(*alone.unions, OBSERVER_MESSAGES),
             endpoint=endpoint_of(listener),
-            seeds=dict(seeds),
-            observer="" if spec.peer == DIRECTORY else DIRECTORY,
+            seeds=dict(site.seeds),
+            observer="" if spec.peer == alone.observer else alone.observer,
             journal_bytes_max=alone.journal_bytes_max,
+            charter=site.charter,
+            seed_keys=dict(site.seed_keys),
+            advertise=endpoint_at(site.advertise) if site.advertise else "",
+            door=site.door,
+            keys=str(site.keys or ""),
         )
-        say(f"{spec.peer} ({spec.role}) listens at {crew.endpoint}")
+        found = f", found at {crew.advertise}" if crew.advertise else ""
+        say(f"{spec.peer} ({spec.role}) listens at {crew.endpoint}{found}")
         return run_crew(crew, listener, lambda _: None, None)

@@ -168,6 +168,10 @@ class Reactor:
         """Learn where a peer listens, and the key of its links, where they have any."""
         self._outbound.route(peer, Address(endpoint, key), self._clock())
 
+    def command(self, peer: str, request: Message) -> None:
+        """Let a role hear a request of its own host."""
+        self._step(self._places[peer].seat, Commanded(0, request), self._clock() + self._ahead_s)
+
     def observe(self, observer: Observer) -> None:
         """Call `observer(peer, fact)` for each fact that a role records from now on."""
         self._observers.append(observer)
@@ -177,9 +181,15 @@ class Reactor:
         self._watched[descriptor] = ready
         self._poller.register(descriptor, zmq.POLLIN)
 
-    def _unwatch(self, descriptor: int) -> None:
+    def unwatch(self, descriptor: int) -> None:
+        """Look after a file descriptor no more."""
         del self._watched[descriptor]
         self._poller.unregister(descriptor)
+
+    def _call(self, descriptor: int) -> None:
+        # One that was called before it may have ended the watch over this one.
+        if (ready := self._watched.get(descriptor)) is not None:
+            ready()
 
     def stop(self, reason: str) -> None:
         """End `run` after this turn."""
@@ -199,7 +209,7 @@ class Reactor:
             self.watch(signals.descriptor, lambda: self._signalled(signals))
             while self._stop_reason is None:
                 self.turn(TIDY_S)
-            self._unwatch(signals.descriptor)
+            self.unwatch(signals.descriptor)
         self._say_farewell(self._clock() + self._ahead_s)
         return self._stop_reason
 
@@ -215,7 +225,7 @@ class Reactor:
             elif source is self._control.router:
                 self._answer_operators(now_s)
             elif isinstance(source, int):
-                self._watched[source]()
+                self._call(source)
             else:
                 self._outbound.writable(source, now_s)
         self._fire(self._clock())

@@ -46,6 +46,10 @@ class RosterFile:
         """Return the newest record, or admission, of each peer."""
         return tuple(signed for (kept, _), signed in self._newest.items() if kept is kind)
 
+    def newest(self, kind: Kept, peer: str) -> SignedRecord | None:
+        """Return the newest record, or admission, of a peer, or None."""
+        return self._newest.get((kind, peer))
+
     def note(self, kind: Kept, peer: str, signed: SignedRecord) -> None:
         """Keep what was learned of a peer."""
         if self._newest.get((kind, peer)) == signed:

@@ -15,6 +15,7 @@ import zmq
 from msgspec import structs
 
 from peercell.agents.messages import Message
+from peercell.broker.addresses import endpoint_at
 from peercell.broker.clock import steady_clock
 from peercell.broker.directory import DIRECTORY, OBSERVER_MESSAGES, directory_spec
 from peercell.broker.faults.desk import FaultDesk, Hands
@@ -253,6 +254,9 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
     ports = [plan.port + at if plan.port else 0 for at in range(len(crews))]
     listeners = [listen(plan.address, port) for port in ports]
     endpoints = dict(zip(names, map(endpoint_of, listeners), strict=True))
+    if plan.advertise:
+        places = ((plan.advertise, each.getsockname()[1]) for each in listeners)
+        endpoints = dict(zip(names, map(endpoint_at, places), strict=True))
     workers = []
     for at, (name, peers, listener) in enumerate(zip(names, crews, listeners, strict=True)):
         ring = (names[(at + step) % len(names)] for step in range(1, SEEDS + 1))
@@ -263,11 +267,13 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
             folder=plan.folder,
             peers=peers,
             unions=(*plan.unions, OBSERVER_MESSAGES),
-            endpoint=endpoints[name],
+            endpoint=endpoint_of(listener),
             seeds={**plan.seeds, **seeds},
             observer=plan.observer,
             journal_bytes_max=plan.journal_bytes_max,
             charter=charter,
+            advertise=endpoints[name],
+            door=plan.door if name == DIRECTORY else None,
         )
         workers.append(Worker(crew, home.crew(name), listener, now_s))
     return workers

@@ -1,13 +1,13 @@
 """`peercell up|down|logs|status|wait`: start a cell, look at it, end it."""
 
 import time
-from pathlib import Path
 
 import click
 from msgspec import structs
 
 from peercell.broker.clock import steady_clock
-from peercell.broker.commands.options import cell_option, lab_option, selector_argument
+from peercell.broker.commands.options import cell_option, selector_argument
+from peercell.broker.commands.up_options import with_up_order
 from peercell.broker.home import CellHome
 from peercell.broker.plans.live import RunOrder, read_note
 from peercell.broker.processes.cell_runs import begin, end, find_cell
@@ -27,24 +27,20 @@ from peercell.broker.terminal.run_text import run_text
 FOLLOW_S = 0.2
 
 
-@data_command("up", "peercell up configs/rural1.toml", "peercell up configs/rural1.toml --name two")
-@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--name", help="Name of the run, and of its folder; that of the cell when not given.")
-@click.option(
-    "--pack",
-    type=click.IntRange(1, 4096),
-    default=1,
-    show_default=True,
-    help="Peers in one process; more than 1 for cells of hundreds of peers.",
+@data_command(
+    "up",
+    "peercell up configs/rural1.toml",
+    "peercell up configs/rural1.toml --name two",
+    "peercell up cell.toml --elsewhere mg3.trader --listen 192.0.2.10 --door 192.0.2.10:5601",
 )
-@lab_option
 @click.pass_obj
-def up(session: Session, config: Path, name: str | None, pack: int, lab: bool) -> Answer:
+@with_up_order
+def up(session: Session, order: RunOrder) -> Answer:
     """Start the cell of a config, and return when all its peers are up.
 
-    It runs in the background until `peercell down`.
+    It runs in the background until `peercell down`. Peers of other machines need a config that
+    names an operator, who admits them by `peercell keys admit`; they come in by a door.
     """
-    order = RunOrder(config=config, name=name, pack=pack, lab=lab)
     with Interrupts() as interrupts:
         begun = begin(session.home, order, interrupts.pause)
     rows = {

@@ -101,6 +101,7 @@ def _with_terms(admit: Callable[..., Answer]) -> Callable[..., Answer]:
     @click.option(
         "--for",
         "for_s",
+        envvar="PEERCELL_KEYS_ADMIT_FOR",
         type=duration,
         default="365d",
         show_default=True,

@@ -14,6 +14,7 @@ from peercell.broker.configuration.toml_file import ConfigError, Setting
 from peercell.broker.home import replace_file
 from peercell.broker.own_class import own_unions
 from peercell.broker.plans.cell import CellPlan, plan_cell
+from peercell.broker.plans.placement import Placement
 from peercell.broker.processes.crew import PeerSpec
 from peercell.broker.processes.plan import Plan
 from peercell.broker.roles import CELL_MESSAGES, peer_spec
@@ -35,6 +36,7 @@ class RunOrder(Struct, frozen=True, kw_only=True):
     name : of the run; None for that of the cell
     pack : peers in one process
     lab : whether people may break it without saying until when
+    placement : on which machines its peers run
     """
 
     config: Path
@@ -43,6 +45,7 @@ class RunOrder(Struct, frozen=True, kw_only=True):
     name: str | None = None
     pack: int = 1
     lab: bool = False
+    placement: Placement = Placement()
 
 
 class RunNote(Struct, frozen=True, kw_only=True):
@@ -57,7 +60,7 @@ class RunNote(Struct, frozen=True, kw_only=True):
     begun_s : s, Unix time before the first process was started; what a journal holds from an
         earlier time belongs to an earlier run
     calendar : of the market
-    roles : role of each peer, in the order of the plan
+    roles : role of each peer that runs on this machine, in the order of the plan
     journal : whether the peers keep journals, from which its results are read
     """
 
@@ -156,7 +159,14 @@ def supervised(plan: CellPlan, order: RunOrder, folder: Path) -> Plan:
 
 
 def run_note(plan: CellPlan, order: RunOrder, now_s: float) -> RunNote:
-    """Return what to note of a run that begins now."""
+    """Return what to note of a run that begins now.
+
+    Raises
+    ------
+    PeercellError : see `Placement.away`.
+    """
+    roles = {peer.id: peer.role for peer in plan.peers}
+    away = order.placement.away(roles)
     return RunNote(
         cell=order.name or plan.name,
         config=str(order.config.resolve()),
@@ -164,7 +174,7 @@ def run_note(plan: CellPlan, order: RunOrder, now_s: float) -> RunNote:
         seed=plan.seed,
         begun_s=now_s,
         calendar=plan.calendar,
-        roles={peer.id: peer.role for peer in plan.peers},
+        roles={peer: role for peer, role in roles.items() if peer not in away},
         journal=plan.telemetry.journal,
     )
 

@@ -9,6 +9,7 @@ from peercell.broker.clock import steady_clock
 from peercell.broker.home import CellHome
 from peercell.broker.plans.cell import CellPlan
 from peercell.broker.plans.live import RunNote, RunOrder, plan_run, run_note, supervised, write_note
+from peercell.broker.plans.placement import placed
 from peercell.broker.processes.launch import launch
 from peercell.broker.processes.lock import CellRunsError
 from peercell.broker.processes.operate import stop_cell, wait_until_up
@@ -108,7 +109,7 @@ def begin(home: Path, order: RunOrder, pause: Callable[[float], None]) -> Begun:
             f"peercell down {folder.name}     or give this one a name: --name {folder.name}2",
         )
     try:
-        launch(supervised(plan, order, folder))
+        launch(placed(supervised(plan, order, folder), order.placement))
         write_note(note, folder)
         states = wait_until_up(folder, UP_S + UP_PEER_S * len(plan.peers), pause)
     except BaseException:

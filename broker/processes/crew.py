@@ -67,6 +67,9 @@ class Crew(Struct, frozen=True, kw_only=True):
     faults : that are on when the process starts
     charter : who belongs to the cell; with an operator its links are locked
     seed_keys : keys of the links of seeds, as far as the charter does not say them
+    advertise : endpoint at which others find the process; "" where it listens
+    door : numeric address and port where strangers may knock; None for no door
+    keys : file of the keys of its one peer; "" for those in the folder of the cell
     """
 
     name: str
@@ -80,6 +83,9 @@ class Crew(Struct, frozen=True, kw_only=True):
     faults: tuple[Order, ...] = ()
     charter: Charter = Charter()
     seed_keys: dict[str, bytes] = {}
+    advertise: str = ""
+    door: tuple[str, int] | None = None
+    keys: str = ""
 
 
 class Context(Struct, frozen=True):
