@@ -42,6 +42,7 @@ class Peer(Agent):
     Attributes
     ----------
     name : id
+    turn : its place in what happens to all at one time, from 1
     make : makes its role anew; None where nobody can
     role : what thinks in this life; None while it is down
     life : number of lives that have ended
@@ -56,12 +57,13 @@ class Peer(Agent):
     disk_full : it can save nothing, so it cannot start
     """
 
-    def __init__(self, model: Model, name: str) -> None:
+    def __init__(self, model: Model, name: str, turn: int) -> None:
         # Not by `Agent.__init__`: it counts in a table of the class that keeps every model alive.
         self.model = model
         self.unique_id = 0
         self.pos = None
         self.name = name
+        self.turn = turn
         self.key = name.encode()
         self.make: Callable[[], Role] | None = None
         self.role: Role | None = None

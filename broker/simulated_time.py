@@ -1,13 +1,22 @@
 """What happens when on a virtual clock: one thing after the other, and nothing in between."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from heapq import heappop, heappush
 from typing import Any
 
+Deed = tuple[int, int, Callable[..., None], tuple[Any, ...]]
+"""Whose turn it is, the number of the wish, what to call and with what."""
+
 
 class SimulatedTime:
-    """A clock that jumps to what is due next; what is due at one time is done as it was asked for.
+    """A clock that jumps to what is due next.
+
+    What is due at one time is done turn by turn, and in a turn as it was asked for; what is asked
+    for meanwhile for that same time comes after all of it. Each peer of a cell has its turn, so
+    that what comes to it at one time comes together: to fetch the memory of one of ten thousand
+    peers costs as much as the thought for which it is fetched.
 
     Parameters
     ----------
@@ -22,39 +31,71 @@ class SimulatedTime:
     def __init__(self, begin_s: float = 0.0) -> None:
         self.now_s = begin_s
         self.asked = 0
-        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        # Times at which something is due, and what; and of the time that has come, the last first.
+        self._times: list[float] = []
+        self._due: dict[float, list[Deed]] = {}
+        self._ready: list[Deed] = []
+        self._ready_s = begin_s
 
-    def at(self, at_s: float, action: Callable[..., None], *given: Any) -> int:
+    def at(self, at_s: float, action: Callable[..., None], *given: Any, turn: int = 0) -> int:
         """Do something with what is given, at a time; return the number of this wish."""
-        self.asked += 1
-        heappush(self._queue, (at_s, self.asked, action, given))
-        return self.asked
+        self.asked = number = self.asked + 1
+        deed = (turn, number, action, given)
+        others = self._due.get(at_s)
+        if others is None:
+            self._due[at_s] = [deed]
+            heappush(self._times, at_s)
+        else:
+            others.append(deed)
+        return number
 
     def run(self, until_s: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Run up to a time, or until a condition holds after a deed; return whether it does.
 
         The clock then says when the last thing was done.
         """
-        queue = self._queue
-        # What is under way is many small tuples in no circle: to look for circles among them over
-        # and over would cost more than all else in a large cell.
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            while queue and queue[0][0] <= until_s:
-                self.now_s, _, action, given = heappop(queue)
-                action(*given)
-                if done():
-                    return True
-        finally:
-            if collects:
-                gc.enable()
+        with uncollected():
+            while self._come(until_s):
+                self.now_s, ready = self._ready_s, self._ready
+                while ready:
+                    _, _, action, given = ready.pop()
+                    action(*given)
+                    if done():
+                        return True
         return done()
 
     def run_next(self) -> bool:
         """Do what is due next; return False when there is nothing left."""
-        if not self._queue:
+        if not self._come(float("inf")):
             return False
-        self.now_s, _, action, given = heappop(self._queue)
+        self.now_s = self._ready_s
+        _, _, action, given = self._ready.pop()
         action(*given)
         return True
+
+    def _come(self, until_s: float) -> bool:
+        """Make ready what is due next, if it is due by a time; return whether it is."""
+        if self._ready:
+            return self._ready_s <= until_s
+        if not self._times or self._times[0] > until_s:
+            return False
+        self._ready_s = heappop(self._times)
+        self._ready = self._due.pop(self._ready_s)
+        self._ready.sort(reverse=True)
+        return True
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Let nobody look for circles of memory meanwhile.
+
+    What is under way in a simulation is many small tuples in no circle: to look for circles among
+    them over and over would cost more than all else in a large cell.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -168,7 +168,7 @@ class Simulation(Model):
         self.at(at_s, self._meet, self.peer(name), event)
 
     def at(self, at_s: float, action: Callable[..., None], *given: Any) -> None:
-        """Do something with what is given, at a time; in the order of the calls at one time."""
+        """Do something with what is given, at a time, before what comes to peers then."""
         self._time.at(at_s, action, *given)
 
     def run(self, until_s: float, done: Callable[[], bool] = lambda: False) -> bool:
@@ -179,7 +179,7 @@ class Simulation(Model):
         """Return a peer, also one that has not been started yet."""
         peer = self._peers.get(name)
         if peer is None:
-            peer = self._peers[name] = Peer(self, name)
+            peer = self._peers[name] = Peer(self, name, len(self._peers) + 1)
         return peer
 
     def role(self, name: str) -> Role:
@@ -331,7 +331,8 @@ class Simulation(Model):
         match action:
             case SetTimer(name=timer, after_s=after_s):
                 token = peer.timers[timer] = self._time.asked + 1
-                self.at(self.now_s + after_s, self._fire, peer, timer, token)
+                at_s = self.now_s + after_s
+                self._time.at(at_s, self._fire, peer, timer, token, turn=peer.turn)
             case CancelTimer(name=timer):
                 peer.timers.pop(timer, None)
             case Record(fact=fact):
@@ -383,7 +384,7 @@ class Simulation(Model):
     def _post(self, envelope: Incoming, at_s: float) -> None:
         receiver = self.peer(envelope.dst)
         self.in_flight += 1
-        self._time.at(at_s, self._arrive, receiver, receiver.life, envelope)
+        self._time.at(at_s, self._arrive, receiver, receiver.life, envelope, turn=receiver.turn)
 
 
 _encode = msgspec.msgpack.Encoder().encode

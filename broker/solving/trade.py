@@ -10,6 +10,7 @@ from peercell.agents.trading.messages import TraderSettled
 from peercell.agents.trading.settings import VOTE_RINGS, MarketCell, Method, TraderSettings
 from peercell.agents.trading.trader import MicrogridTrader, Phase
 from peercell.broker.faults.network import LinkFaults
+from peercell.broker.simulated_time import uncollected
 from peercell.broker.simulating import simulation
 from peercell.broker.solving.instance import Instance, Market, to_market
 
@@ -91,10 +92,11 @@ def trade_out(market: Market, settings: SolveSettings) -> TradeResult:
     }
     for name, role in roles.items():
         run.start(name, role)
-    for second in range(settings.rounds_max + SETTLE_ROUNDS):
-        run.run(second)
-        if all(role.phase is Phase.SETTLED for role in roles.values()):
-            break
+    with uncollected():
+        for second in range(settings.rounds_max + SETTLE_ROUNDS):
+            run.run(second)
+            if all(role.phase is Phase.SETTLED for role in roles.values()):
+                break
     settled = {name: fact for _, name, fact in run.facts_of(TraderSettled)}
     return trade_result(market, settled, run.sent)
 

@@ -145,7 +145,7 @@ def test_a_timer_that_is_set_again_or_cancelled_does_not_fire() -> None:
 def test_facts_are_kept_by_kind() -> None:
     simulation, _, _ = pair(LinkFaults())
     simulation.run(1.6)
-    assert simulation.facts_of(Note) == [(1.5, "b", Note(1)), (1.5, "a", Note(1))]
+    assert simulation.facts_of(Note) == [(1.5, "a", Note(1)), (1.5, "b", Note(1))]
     assert simulation.sent_by_kind == {"Note": 2}
 
 
