@@ -87,6 +87,11 @@ for _name, _line in (
     ("revoke", "Let the keys of a peer count no more, anywhere in the cell."),
 ):
     keys.defer(_name, f"peercell.broker.commands.keys:{_name}", _line)
+keys.defer(
+    "cell",
+    "peercell.broker.commands.keys_cell:cell",
+    "Make the keys of all peers of a cell, and admit them.",
+)
 directory = LazyGroup("directory", help="Run the directory of a cell.")
 cli.add_command(directory)
 directory.defer(

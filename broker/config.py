@@ -147,16 +147,16 @@ class Telemetry(Section, frozen=True, kw_only=True):
 
 
 class Security(Section, frozen=True, kw_only=True):
-    """Who says which peers belong to the cell.
+    """Who belongs to the cell, and whether its links are locked.
 
     Parameters
     ----------
-    operator : file of the secret keys of the cell's operator, seen from the config, as
-        `peercell keys new operator` makes it. With it every peer has keys and the links between
-        processes are locked, on this machine too; costs CPU
+    keys : folder, seen from the config, with the keys of the cell as `peercell keys cell` makes it;
+        those of the peers that run here will do. With it the links between processes are locked, on
+        one machine too; costs CPU
     """
 
-    operator: Annotated[str, Meta(max_length=4096)] = ""
+    keys: Annotated[str, Meta(max_length=4096)] = ""
 
 
 class CellConfig(Section, frozen=True, kw_only=True):
@@ -216,9 +216,9 @@ class Config:
     cell: CellConfig
 
     @property
-    def operator(self) -> str:
-        """Path of the secret keys of the cell's operator; "" where it has none."""
-        named = self.cell.security.operator
+    def keys(self) -> str:
+        """Folder with the keys of the cell; "" where it has none."""
+        named = self.cell.security.keys
         return str((self.folder / named).resolve()) if named else ""
 
     def on(self, day: date) -> "Config":

@@ -250,7 +250,7 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
         crews.insert(0, (directory_spec(),))
     names = [peers[0].peer for peers in crews]
     home = CellHome(Path(plan.folder))
-    charter = charter_of(plan.operator, home, list(zip(names, crews, strict=True)), now_s)
+    charter = charter_of(plan.keys, home, list(zip(names, crews, strict=True)), now_s)
     ports = [plan.port + at if plan.port else 0 for at in range(len(crews))]
     listeners = [listen(plan.address, port) for port in ports]
     endpoints = dict(zip(names, map(endpoint_of, listeners), strict=True))

@@ -164,6 +164,7 @@ def _plan(
         seeds=dict(seeds),
         observer=OBSERVER,
         journal_bytes_max=part.plan.telemetry.journal_bytes_max,
+        keys=part.plan.keys,
     )
 
 

@@ -100,7 +100,7 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     seed : of all chance in it
     calendar : of its market
     telemetry : what is written down
-    operator : file of the secret keys of its operator; "" for none
+    keys : folder with the keys of its peers; "" for none
     market : its links, each in the market cell in which it is cleared
     peers : each microgrid's trader followed by its prosumers, then aggregator, DSO, voltage
         agents, grid service
@@ -110,7 +110,7 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     seed: int
     calendar: MarketCalendar
     telemetry: Telemetry
-    operator: str
+    keys: str
     market: tuple[MarketCell, ...]
     peers: tuple[PeerPlan, ...]
 
@@ -149,7 +149,7 @@ def plan_cell(config: Config, loaded: LoadedCell, origin_s: float) -> CellPlan:
         seed=config.cell.seed,
         calendar=planner.calendar,
         telemetry=config.cell.telemetry,
-        operator=config.operator,
+        keys=config.keys,
         market=planner.cells,
         peers=tuple(
             PeerPlan(

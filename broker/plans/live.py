@@ -154,7 +154,7 @@ def supervised(plan: CellPlan, order: RunOrder, folder: Path) -> Plan:
         pack=order.pack,
         lab=order.lab,
         journal_bytes_max=plan.telemetry.journal_bytes_max,
-        operator=plan.operator,
+        keys=plan.keys,
     )
 
 

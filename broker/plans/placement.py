@@ -58,11 +58,11 @@ def placed(plan: Plan, placement: Placement) -> Plan:
     PeercellError : see `Placement.away`; or nobody can let in those that run elsewhere.
     """
     away = placement.away({spec.peer: spec.role for spec in plan.peers})
-    if not plan.operator and (away or placement.door is not None):
+    if not plan.keys and (away or placement.door is not None):
         raise PeercellError(
             "peers that run elsewhere have to be admitted",
-            f"no operator is named in {plan.config}",
-            'peercell keys new operator     and in the config: [security] operator = "FILE.secret"',
+            f"{plan.config} says of no keys",
+            f'peercell keys cell {plan.config}     and in it: [security] keys = "keys"',
         )
     home = CellHome(Path(plan.folder))
     for spec in plan.peers:

@@ -36,8 +36,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     journal_bytes_max : of each peer's journal; 0 for none
     faults : that are on from the beginning
     lab : whether people may break it without saying until when
-    operator : file of the secret keys of its operator, who admits the peers; "" for a cell without
-        keys, whose links are open on this machine
+    keys : folder with the keys of its peers; "" for a cell without, whose links are open and lead
+        nowhere beyond this machine
     """
 
     cell: str
@@ -56,7 +56,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     journal_bytes_max: int = JOURNAL_BYTES_MAX
     faults: tuple[Order, ...] = ()
     lab: bool = False
-    operator: str = ""
+    keys: str = ""
 
 
 class PeerState(Struct, frozen=True, array_like=True):

@@ -25,6 +25,7 @@ from peercell.agents.signing import Signature, SignedRecord
 from peercell.broker.home import CellHome
 from peercell.broker.processes.crew import PeerSpec
 from peercell.broker.security.identity import (
+    SECRET,
     Identity,
     PublicIdentity,
     load_or_make_identity,
@@ -129,7 +130,7 @@ def serial_at(now_s: float) -> int:
 
 
 def enrol(
-    home: CellHome,
+    folder: Path,
     crews: Iterable[tuple[str, tuple[PeerSpec, ...]]],
     operator: Identity,
     terms: Terms,
@@ -138,16 +139,16 @@ def enrol(
 
     Parameters
     ----------
-    home : of the cell, prepared
+    folder : of the keys
     crews : name of each process, and its peers; they share the key of its links
     operator : signs the admissions
     terms : of all of them; each is admitted in its own role
     """
     admissions = []
     for name, peers in crews:
-        link = load_or_make_identity(home.key(name), name)
+        link = load_or_make_identity(folder / f"{name}{SECRET}", name)
         for spec in peers:
-            own = load_or_make_identity(home.key(spec.peer), spec.peer)
+            own = load_or_make_identity(folder / f"{spec.peer}{SECRET}", spec.peer)
             public = PublicIdentity(spec.peer, link.curve_public, own.public.signing)
             signed = admission(public, terms._replace(role=spec.role))
             admissions.append(sign_admission(signed, operator.sign))

@@ -1,52 +1,109 @@
-"""How a cell whose peers all run on one machine comes to have keys: its operator admits them."""
+"""How the peers of a cell come to their keys: from one folder, in which its operator admits them.
+
+The folder holds the secret keys of the peers that run where it is, and the charter: public, and the
+same everywhere. Where the operator's keys are in it too, whatever is missing is made.
+"""
 
 from pathlib import Path
 
+import msgspec
 from msgspec import structs
 
-from peercell.agents.admission import Charter, admission_of
-from peercell.broker.home import CellHome
-from peercell.broker.rosterfile import Kept, read_roster
+from peercell.agents.admission import Admission, Charter, admission_of
+from peercell.agents.signing import SignedRecord
+from peercell.broker.home import CellHome, replace_file
 from peercell.broker.security.admission import Crewed, Terms, enrol
-from peercell.broker.security.identity import load_identity
+from peercell.broker.security.identity import SECRET, KeyFileError, load_identity
 
-# s; a cell that is started anew is admitted anew.
 LASTS_S = 366 * 86_400.0
+OPERATOR = f"operator{SECRET}"
+CHARTER = "cell.charter"
 
 
-def charter_of(operator: str, home: CellHome, crews: list[Crewed], now_s: float) -> Charter:
-    """Return who belongs to a cell whose peers all run here; anybody, where it has no operator.
-
-    Peers that the operator has revoked stay so for as long as they have the same keys.
+def charter_of(folder: str, home: CellHome, crews: list[Crewed], now_s: float) -> Charter:
+    """Return who belongs to a cell, and let its processes here find their keys.
 
     Parameters
     ----------
-    operator : file of the operator's secret keys; "" for none
-    home : of the cell, prepared; keys that are not there are made
+    folder : of the keys; "" for a cell without, to which anybody belongs
+    home : of the cell, prepared
+    crews : name of each process here, and its peers
+    now_s : s, host time
+
+    Raises
+    ------
+    KeyFileError : a key cannot be used; or a peer is not admitted and there is no operator.
+    """
+    if not folder:
+        return Charter()
+    charter = enrolled(Path(folder), home.folder.name, crews, now_s)
+    for peer in {peer for name, peers in crews for peer in (name, *(s.peer for s in peers))}:
+        link, keys = home.key(peer), (Path(folder) / f"{peer}{SECRET}").resolve()
+        link.unlink(missing_ok=True)
+        link.symlink_to(keys)
+    return charter
+
+
+def enrolled(folder: Path, cell: str, crews: list[Crewed], now_s: float) -> Charter:
+    """Return the charter in a folder, once all peers of some processes are in it.
+
+    Parameters
+    ----------
+    folder : of the keys
+    cell : name, for a charter that is not there yet
     crews : name of each process, and its peers
     now_s : s, host time
 
     Raises
     ------
-    KeyFileError : a key cannot be used.
+    KeyFileError : see `charter_of`.
     """
-    if not operator:
+    charter = _read(folder / CHARTER)
+    known = {said.peer: said for said in map(admission_of, charter.admissions)}
+    wanted = [crew for crew in crews if not _is_admitted(folder, crew, known, now_s)]
+    if not wanted:
+        return charter
+    if not (folder / OPERATOR).exists():
+        raise KeyFileError(
+            f"{wanted[0][0]} is not admitted to the cell",
+            f"it is not in {folder / CHARTER}, or its keys are not in {folder}",
+            "peercell keys cell CONFIG, where the keys of the operator are",
+        )
+    operator = load_identity(folder / OPERATOR)
+    fresh = enrol(folder, wanted, operator, Terms(charter.cell or cell, "", now_s, now_s + LASTS_S))
+    newest: dict[str, SignedRecord] = {}
+    for signed in (*charter.admissions, *fresh.admissions):
+        newest[admission_of(signed).peer] = signed
+    charter = structs.replace(fresh, admissions=tuple(newest.values()))
+    replace_file(folder / CHARTER, msgspec.json.format(msgspec.json.encode(charter)) + b"\n")
+    return charter
+
+
+def _is_admitted(folder: Path, crew: Crewed, known: dict[str, Admission], now_s: float) -> bool:
+    """Return whether all peers of a process are in the charter with the keys in the folder."""
+    name, peers = crew
+    files = {spec.peer: folder / f"{spec.peer}{SECRET}" for spec in peers}
+    if not all(file.exists() and peer in known for peer, file in files.items()):
+        return False
+    curve = load_identity(files[name]).curve_public
+    return all(
+        any(
+            (each.curve, each.signing) == (curve, load_identity(file).public.signing)
+            for each in known[peer].counts(now_s)
+        )
+        for peer, file in files.items()
+    )
+
+
+def _read(path: Path) -> Charter:
+    """Return the charter in a file, an empty one where there is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Charter)
+    except FileNotFoundError:
         return Charter()
-    terms = Terms(home.folder.name, "", now_s, now_s + LASTS_S)
-    charter = enrol(home, crews, load_identity(Path(operator)), terms)
-    kept = {
-        signed
-        for path in sorted(home.folder.glob("state/*.roster"))
-        for signed in read_roster(path, Kept.ADMISSION)
-    }
-    revoked = {
-        (said.peer, keys.curve): signed
-        for signed in sorted(kept, key=lambda each: admission_of(each).serial)
-        if (said := admission_of(signed)).revoked
-        for keys in said.keys
-    }
-    counts = []
-    for signed in charter.admissions:
-        said = admission_of(signed)
-        counts.append(revoked.get((said.peer, said.keys[0].curve), signed))
-    return structs.replace(charter, admissions=tuple(counts))
+    except OSError as error:
+        raise KeyFileError(f"cannot read {path}", error.strerror or str(error)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise KeyFileError(
+            f"{path} is no charter of a cell", str(error), "peercell keys cell CONFIG"
+        ) from None

@@ -84,8 +84,8 @@ def ring(count: int, every_s: float = 0.05) -> tuple[PeerSpec, ...]:
     )
 
 
-def plan(folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1, operator: str = "") -> Plan:
-    """Return the plan of a cell in a folder; `operator` is the key file of one who locks it."""
+def plan(folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1, keys: str = "") -> Plan:
+    """Return the plan of a cell in a folder; `keys` is the folder of its keys."""
     return Plan(
         cell=folder.name,
         folder=str(folder),
@@ -93,16 +93,16 @@ def plan(folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1, operator: str
         peers=peers,
         unions=("tests.broker.roles_for_tests:BeatMessage",),
         pack=pack,
-        operator=operator,
+        keys=keys,
     )
 
 
 @contextmanager
 def cell(
-    folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1, operator: str = ""
+    folder: Path, peers: tuple[PeerSpec, ...], pack: int = 1, keys: str = ""
 ) -> Iterator[Cell]:
     """Run a cell until the test is over; none of its processes may be left then."""
-    supervisor = launch(plan(folder, peers, pack, operator))
+    supervisor = launch(plan(folder, peers, pack, keys))
     running = Cell(folder, supervisor)
     try:
         wait_until_up(folder, UP_S)

@@ -17,7 +17,7 @@ ROLES = {"mg1.trader": "trader", "mg1.c1": "prosumer", "mg2.trader": "trader", "
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    """Return a plan of four peers and an operator, in a folder that is there."""
+    """Return a plan of four peers with keys, in a folder that is there."""
     CellHome(tmp_path).prepare()
     return Plan(
         cell="village",
@@ -25,7 +25,7 @@ def plan(tmp_path: Path) -> Plan:
         config="village.toml",
         peers=tuple(PeerSpec(peer=p, role=r, factory="a:b") for p, r in ROLES.items()),
         unions=("a:Union",),
-        operator="operator.secret",
+        keys="keys",
     )
 
 
@@ -55,10 +55,10 @@ def test_who_comes_back_has_no_part_elsewhere_any_more(plan: Plan) -> None:
 @pytest.mark.parametrize(
     "placement", [Placement(elsewhere=("dso",)), Placement(door=("127.0.0.1", 5601))]
 )
-def test_without_an_operator_nobody_can_come_in(plan: Plan, placement: Placement) -> None:
+def test_without_keys_nobody_can_come_in(plan: Plan, placement: Placement) -> None:
     with pytest.raises(PeercellError, match="have to be admitted") as refusal:
-        placed(msgspec.structs.replace(plan, operator=""), placement)
-    assert "[security] operator" in refusal.value.fix
+        placed(msgspec.structs.replace(plan, keys=""), placement)
+    assert "[security] keys" in refusal.value.fix
 
 
 def test_a_selector_that_fits_nobody_is_refused(plan: Plan) -> None:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peercell.agents.admission import Members, sign_admission
-from peercell.broker.home import CellHome
 from peercell.broker.processes.crew import PeerSpec
 from peercell.broker.security.admission import (
     JoinToken,
@@ -109,17 +108,15 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_all_peers_of_a_cell_are_admitted_with_the_keys_of_their_processes(tmp_path: Path) -> None:
-    home = CellHome(tmp_path / "village")
-    home.prepare()
     roles = {"a": "trader", "b": "prosumer", "c": "dso"}
     specs = [PeerSpec(peer=peer, role=role, factory="") for peer, role in roles.items()]
     crews = [("a", (specs[0], specs[1])), ("c", (specs[2],))]
-    charter = enrol(home, crews, OPERATOR, TERMS)
+    charter = enrol(tmp_path, crews, OPERATOR, TERMS)
     members = Members(charter, verify)
     assert sorted(members) == ["a", "b", "c"]
     found = {peer: members.get(peer) for peer in members}
     assert {peer: each.role for peer, each in found.items() if each} == roles
     curves = {peer: each.keys[0].curve for peer, each in found.items() if each}
     assert curves["a"] == curves["b"] != curves["c"]
-    again = Members(enrol(home, crews, OPERATOR, TERMS), verify)
+    again = Members(enrol(tmp_path, crews, OPERATOR, TERMS), verify)
     assert again.hash == members.hash

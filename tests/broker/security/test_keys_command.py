@@ -158,3 +158,16 @@ def test_a_statement_in_a_token_is_what_is_told(made: Run, tmp_path: Path) -> No
     assert isinstance(token.admission, SignedRecord)
     assert told["serial"] == token.admitted.serial
     assert (told["taken"], told["refused"], told["revoked"]) == (0, 0, False)
+
+
+def test_the_keys_of_a_whole_cell_are_made_once(run: Run, tmp_path: Path) -> None:
+    run("config", "init", "study", "--grid", "rural1")
+    first = answer(run, "keys", "cell", "study/cell.toml")
+    folder = tmp_path / first["folder"]
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(files) == first["peers"] + 2
+    assert {"operator.secret", "directory.secret", "cell.charter"} <= set(files)
+    assert answer(run, "keys", "cell", "study/cell.toml") == first
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    charter = json.loads(files["cell.charter"])
+    assert charter["cell"] == "study"

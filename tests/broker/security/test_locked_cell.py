@@ -17,19 +17,26 @@ from peercell.agents.signing import SignedRecord
 from peercell.broker.home import CellHome
 from peercell.broker.rosterfile import Kept, read_roster
 from peercell.broker.security.admission import serial_at
-from peercell.broker.security.enrolment import charter_of
-from peercell.broker.security.identity import load_identity, make_identity, save_identity
+from peercell.broker.security.enrolment import CHARTER, OPERATOR, charter_of, enrolled
+from peercell.broker.security.identity import (
+    KeyFileError,
+    load_identity,
+    make_identity,
+    save_identity,
+)
 from peercell.broker.wire import Drop
 
 PEERS = 4
+NOW_S = 1.8e9
 
 
 @pytest.fixture
-def operator(tmp_path: Path) -> str:
-    """The key file of an operator."""
-    path = tmp_path / "operator.secret"
-    save_identity(path, make_identity("operator"))
-    return str(path)
+def keys(tmp_path: Path) -> Path:
+    """A folder with the keys of an operator."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    save_identity(folder / OPERATOR, make_identity("operator"))
+    return folder
 
 
 def applied(running: Cell) -> dict[str, int]:
@@ -42,13 +49,13 @@ def refusals(running: Cell) -> list[str]:
     return [line for line in chain.from_iterable(logs) if " refused " in line]
 
 
-def word_against(running: Cell, peer: str, operator: str) -> SignedRecord:
+def word_against(running: Cell, peer: str, keys: Path) -> SignedRecord:
     """Return the operator's revocation of a peer of a running cell."""
     home = CellHome(running.folder)
     kept = map(admission_of, read_roster(home.roster("directory"), Kept.ADMISSION))
     (admission,) = (each for each in kept if each.peer == peer)
     revoked = revocation_of(admission, serial_at(time.time_ns() / 1e9) + 1)
-    return sign_admission(revoked, load_identity(Path(operator)).sign)
+    return sign_admission(revoked, load_identity(keys / OPERATOR).sign)
 
 
 def secrets(keys: Iterator[Path]) -> dict[str, bytes]:
@@ -64,14 +71,14 @@ def secrets(keys: Iterator[Path]) -> dict[str, bytes]:
 
 
 def test_a_locked_cell_talks_revokes_a_member_and_keeps_its_secrets(
-    tmp_path: Path, operator: str
+    tmp_path: Path, keys: Path
 ) -> None:
-    with cell(tmp_path / "c", ring(PEERS), operator=operator) as running:
+    with cell(tmp_path / "c", ring(PEERS), keys=str(keys)) as running:
         eventually(lambda: min(applied(running).values()) > 20, "they do not all talk")
         assert all(not running.status(f"p{n}").refused for n in range(PEERS))
         assert refusals(running) == []
 
-        word = word_against(running, "p1", operator)
+        word = word_against(running, "p1", keys)
         assert running.ask("p3", Admit((word,))) == Admitted(1, 0)
         took_s = eventually(
             lambda: all(Drop.REVOKED in running.status(p).refused for p in ("p0", "p2")),
@@ -85,40 +92,57 @@ def test_a_locked_cell_talks_revokes_a_member_and_keeps_its_secrets(
             assert running.status(peer).heard["p1"].applied == count
         assert any("refused revoked" in line and "key " in line for line in refusals(running))
 
-    kept = chain([Path(operator)], (running.folder / "keys").glob("*.secret"))
-    hidden = secrets(kept)
+    hidden = secrets(keys.glob("*.secret"))
     assert len(hidden) == 10 * (PEERS + 2)
-    written = [
-        path for path in running.folder.rglob("*") if path.is_file() and path.suffix != ".secret"
-    ]
-    assert {"p0.journal", "p0.log", "p0.crew", "supervisor.log"} <= {p.name for p in written}
-    for path in written:
+    kept = chain(running.folder.rglob("*"), keys.iterdir())
+    written = {path.name: path for path in kept if path.is_file() and path.suffix != ".secret"}
+    assert {"p0.journal", "p0.log", "p0.crew", "supervisor.log", CHARTER} <= set(written)
+    for path in written.values():
         content = path.read_bytes()
         assert [name for name, secret in hidden.items() if secret in content] == [], path
 
 
-def test_who_was_revoked_is_not_admitted_again_by_a_restart(tmp_path: Path, operator: str) -> None:
-    folder = tmp_path / "c"
-    with cell(folder, ring(2), operator=operator) as running:
-        word = word_against(running, "p1", operator)
-        running.ask("p0", Admit((word,)))
-        # It has to be on disk.
-        home = CellHome(folder)
-        eventually(lambda: word in read_roster(home.roster("p0"), Kept.ADMISSION), "not kept")
+def test_keys_are_made_once_and_then_without_the_operator(tmp_path: Path, keys: Path) -> None:
     crews = [("p0", ring(2)[:1]), ("p1", ring(2)[1:])]
-    later_s = time.time_ns() / 1e9
-    again = map(admission_of, charter_of(operator, home, crews, later_s).admissions)
-    assert {each.peer: each.revoked for each in again} == {"p0": False, "p1": True}
-    home.key("p1").unlink()
-    again = map(admission_of, charter_of(operator, home, crews, later_s).admissions)
-    assert {each.peer: each.revoked for each in again} == {"p0": False, "p1": False}
+    first = enrolled(keys, "c", crews[:1], NOW_S)
+    both = enrolled(keys, "c", crews, NOW_S + 1)
+    assert [admission_of(each).peer for each in both.admissions] == ["p0", "p1"]
+    assert both.admissions[0] == first.admissions[0]
+    assert both.cell == "c"
+
+    (keys / OPERATOR).unlink()
+    home = CellHome(tmp_path / "other name")
+    home.prepare()
+    assert charter_of(str(keys), home, crews, NOW_S + 2) == both
+    assert load_identity(home.key("p1")) == load_identity(keys / "p1.secret")
+    (keys / "p1.secret").unlink()
+    with pytest.raises(KeyFileError, match="p1 is not admitted"):
+        charter_of(str(keys), home, crews, NOW_S + 2)
+
+
+def test_new_keys_of_a_peer_are_admitted_in_place_of_the_old(keys: Path) -> None:
+    """Whose keys were stolen and revoked gets new ones by the loss of the old."""
+    crews = [("p0", ring(1))]
+    before = admission_of(enrolled(keys, "c", crews, NOW_S).admissions[0])
+    (keys / "p0.secret").unlink()
+    (after,) = map(admission_of, enrolled(keys, "c", crews, NOW_S + 1).admissions)
+    assert after.keys != before.keys
+    assert after.serial > before.serial
+
+
+def test_without_an_operator_and_a_charter_nobody_is_admitted(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="p0 is not admitted"):
+        enrolled(tmp_path, "c", [("p0", ring(1))], NOW_S)
+    (tmp_path / CHARTER).write_text("{}}")
+    with pytest.raises(KeyFileError, match="is no charter"):
+        enrolled(tmp_path, "c", [("p0", ring(1))], NOW_S)
 
 
 @pytest.mark.slow
 def test_peers_that_share_processes_share_the_key_of_their_links(
-    tmp_path: Path, operator: str
+    tmp_path: Path, keys: Path
 ) -> None:
-    with cell(tmp_path / "c", ring(6), pack=3, operator=operator) as running:
+    with cell(tmp_path / "c", ring(6), pack=3, keys=str(keys)) as running:
         eventually(
             lambda: all(running.status(f"p{n}").applied > 20 for n in range(6)),
             "they do not all talk",
