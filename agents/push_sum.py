@@ -18,6 +18,7 @@ belong to one pair of numbers, so whatever was sent in an earlier one counts no 
 
 from collections.abc import Iterable, Sequence
 from struct import Struct as Packing
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,6 +61,25 @@ def _wrapped(number: int) -> int:
 def _share(mass: int) -> int:
     """Return what is given of a mass: half of it, rounded down."""
     return max(-_SHARE_MAX, min(mass >> 1, _SHARE_MAX))
+
+
+class Account(NamedTuple):
+    """What has passed over a link since its two sessions met, in units of mass.
+
+    What an end has taken is what the other one has given, once it has heard the last message.
+
+    Parameters
+    ----------
+    sessions : of this end and of the other
+    seq, given : number of the last message that was sent, and all that was given up to it
+    heard, taken : number of the last one that was heard, and all that was taken up to it
+    """
+
+    sessions: tuple[int, int]
+    seq: int
+    given: tuple[int, ...]
+    heard: int
+    taken: tuple[int, ...]
 
 
 class _Link:
@@ -133,6 +153,22 @@ class PushSum:
         """
         *sums, weight = self._good
         return tuple(each / weight for each in sums) if weight >= _FLOOR // 2 else None
+
+    @property
+    def imbalance(self) -> int:
+        """By how many units the mass is not what the input and the links say; 0, or a defect."""
+        kept = list(self._input)
+        for link in self._links.values():
+            kept = [k - g + t for k, g, t in zip(kept, link.given, link.taken, strict=True)]
+        return max(abs(a - b) for a, b in zip(self._mass, kept, strict=True))
+
+    def account(self, peer: str) -> Account | None:
+        """Return what has passed over the link to a neighbour; None without one."""
+        link = self._links.get(peer)
+        if link is None:
+            return None
+        given, taken = tuple(link.given), tuple(link.taken)
+        return Account((link.own, link.theirs), link.seq, given, link.heard, taken)
 
     def set_input(self, inputs: Sequence[float]) -> None:
         """Change the own numbers; as many as before."""

@@ -25,7 +25,7 @@ from tests.broker.fault_seeds import QUICK, Gossiper
 
 from peercell.agents.overlay import overlay
 from peercell.agents.push_sum import PushSum
-from peercell.broker.checks import check
+from peercell.broker.simulated_checks import check
 from peercell.broker.simulated_time import uncollected
 from peercell.broker.simulation import Simulation
 from peercell.broker.solving.trade import SolveSettings, TradeResult, trade_out

@@ -1,71 +1,46 @@
-"""What no run may ever do, whatever was broken: checked at the end of every simulation."""
+"""What no cell may ever do, whatever was broken: what can be told of running cells and simulations.
+
+Each check yields what does not hold, in words, and nothing where all is well; `I1` and so on are
+the names of the invariants in docs/reference/faults.md.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import hypot
+from typing import NamedTuple
 
-from peercell.agents.trading.messages import LinkTrade, TraderSettled
-from peercell.broker.outcomes.results import Run
-
-if TYPE_CHECKING:
-    from peercell.broker.simulation import Simulation
+from peercell.agents.trading.contract_messages import Settlement
+from peercell.agents.trading.messages import LinkTrade
+from peercell.broker.gate import SENDERS_MAX, Heard
 
 # kWh, and EUR/kWh, by which the words of two ends may differ: none, but for the last bit.
 SAME = 1e-12
-NAMED_MAX = 5
+# Share of its rating by which an asset may be set beyond it: none, but for rounding.
+BEYOND = 1e-6
 
 Plan = tuple[tuple[float, ...], tuple[LinkTrade, ...]]
 """What a trader has settled: its prices and its trades."""
 
 
-class InvariantError(AssertionError):
-    """A run has done what no run may do: a defect of peercell."""
+class SetPoint(NamedTuple):
+    """What an asset is set to, kW and kvar, and what it can, kVA; None where that is not known."""
+
+    asset: str
+    p_kw: float
+    q_kvar: float
+    rating_kva: float | None
 
 
-def check(cell: "Simulation", run: Run | None = None) -> None:
-    """Check a simulated cell, and what the run in it has settled.
-
-    Raises
-    ------
-    InvariantError : it names what does not hold.
-    """
-    broken = [*accounts_broken(cell), *settled_broken(cell)]
-    if run is not None:
-        broken += trades_broken(
-            {
-                (str(interval), member): (each.plan.price_eur_per_kwh, each.plan.trades)
-                for (interval, member), each in run.settlements.items()
-                if each.plan.certified and not each.plan.unconfirmed
-            }
-        )
-    if broken:
-        raise InvariantError("; ".join(broken[:NAMED_MAX]))
+def confirmed(settled: Iterable[tuple[str, Settlement]]) -> dict[tuple[str, str], Plan]:
+    """Return the plans that both ends of each trade have confirmed, by interval and trader."""
+    return {
+        (str(each.interval), member): (each.plan.price_eur_per_kwh, each.plan.trades)
+        for member, each in settled
+        if each.plan.certified and not each.plan.unconfirmed
+    }
 
 
-def accounts_broken(cell: "Simulation") -> Iterator[str]:
-    """Yield where messages are unaccounted for, or more wait than may (I6, I8)."""
-    accounts = cell.accounts
-    if accounts.unaccounted:
-        yield f"{accounts.unaccounted} messages are unaccounted for: {accounts}"
-    if accounts.in_flight < 0:
-        yield f"{accounts.in_flight} messages are in flight"
-    if accounts.applied > accounts.sent:
-        yield f"{accounts.applied} messages were applied, of {accounts.sent}"
-
-
-def settled_broken(cell: "Simulation") -> Iterator[str]:
-    """Yield traders that settled one epoch in two ways, and trades that only one end has (I3)."""
-    plans: dict[tuple[str, str], Plan] = {}
-    for _, name, fact in cell.facts_of(TraderSettled):
-        if not fact.certified or fact.unconfirmed:
-            continue
-        key, plan = (str(fact.epoch), name), (fact.price_eur_per_kwh, fact.trades)
-        if plans.setdefault(key, plan) != plan:
-            yield f"{name} has settled epoch {fact.epoch} in two ways"
-    yield from trades_broken(plans)
-
-
-def trades_broken(plans: dict[tuple[str, str], Plan]) -> Iterator[str]:
+def trades_broken(plans: Mapping[tuple[str, str], Plan]) -> Iterator[str]:
     """Yield trades of two traders that do not cancel out (I3).
 
     Parameters
@@ -88,3 +63,20 @@ def trades_broken(plans: dict[tuple[str, str], Plan]) -> Iterator[str]:
         pairs = zip(sold or [0.0] * len(bought), bought or [0.0] * len(sold), strict=True)
         if any(abs(one - other) > SAME for one, other in pairs):
             yield f"{seller} sold {sold} kWh to {buyer} in {when}, which bought {bought}"
+
+
+def heard_broken(name: str, heard: Mapping[str, Heard]) -> Iterator[str]:
+    """Yield senders whose numbers do not add up: some were heard twice, or forgotten (I6, I8)."""
+    if len(heard) > SENDERS_MAX:
+        yield f"{name} keeps count of {len(heard)} senders, more than it may"
+    for src, each in heard.items():
+        if each.top != each.earlier + each.applied + each.refused + each.missing:
+            yield f"{name} has lost count of what {src} said: {each}"
+
+
+def limits_broken(set_points: Iterable[SetPoint]) -> Iterator[str]:
+    """Yield assets that are set beyond what they can do (I7)."""
+    for asset, p_kw, q_kvar, rating_kva in set_points:
+        power_kva = hypot(p_kw, q_kvar)
+        if rating_kva is not None and power_kva > rating_kva * (1.0 + BEYOND):
+            yield f"{asset} is set to {power_kva:g} kVA, and can {rating_kva:g}"

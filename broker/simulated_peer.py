@@ -45,10 +45,12 @@ class Peer(Agent):
     turn : its place in what happens to all at one time, from 1
     make : makes its role anew; None where nobody can
     role : what thinks in this life; None while it is down
+    role_name : which of the roles that is, as an operator would admit it; "" where nobody has said
     life : number of lives that have ended
     incarnation : of this life, higher than that of all earlier ones that it remembers
     gate : what lets messages of this life through
     told, forged : messages of this life to each other peer, and in another name to one
+    kinds : of all that it has ever said
     timers : that are set, each with the number of its event
     ahead_s, drift : of its clock: s, and s more each s
     paused, share : whether it stands still, and which share of its time it gets
@@ -67,10 +69,12 @@ class Peer(Agent):
         self.key = name.encode()
         self.make: Callable[[], Role] | None = None
         self.role: Role | None = None
+        self.role_name = ""
         self.life = 0
         self.incarnation = 0
         self.gate = Gate(_NOTHING)
         self.told: dict[str, int] = {}
+        self.kinds: set[str] = set()
         self.forged: dict[tuple[str, str], int] = {}
         self.timers: dict[str, int] = {}
         self.ahead_s = 0.0
@@ -118,6 +122,11 @@ class Peer(Agent):
     def runs(self) -> bool:
         """Whether it is up."""
         return self.role is not None
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more waits for it than may: messages, and besides a few timers and commands."""
+        return self.inbox is not None and len(self.inbox) > 2 * INBOX_MAX
 
     @property
     def applied(self) -> int:

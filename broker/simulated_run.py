@@ -6,16 +6,16 @@ from functools import partial
 import numpy as np
 
 from peercell.agents.protocol import Role
-from peercell.broker.checks import check
 from peercell.broker.config import Network, load_grid
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.plan import FaultPlan
-from peercell.broker.faults.staging import stage
+from peercell.broker.faults.staging import stage, step_name
 from peercell.broker.outcomes.results import IntervalRow, Run
 from peercell.broker.plans.cell import plan_cell
 from peercell.broker.plans.live import RunOrder, peer_specs, read_order, run_note
 from peercell.broker.processes.crew import PeerSpec
 from peercell.broker.roles import build
+from peercell.broker.simulated_checks import check
 from peercell.broker.simulating import simulation
 from peercell.broker.terminal.demo import HEADER, grid_text, interval_line
 
@@ -39,20 +39,25 @@ def simulate(order: RunOrder, say: Callable[[str], None], faults: FaultPlan = NO
     note = run_note(plan, order, 0.0)
     cell = simulation(_faults(config.cell.network), plan.seed)
     for spec in peer_specs(plan):
-        cell.enlist(spec.peer, partial(_build, spec))
+        cell.enlist(spec.peer, partial(_build, spec), role_name=spec.role)
     stage(faults, cell, note.roles, note.begins_s, grid.cell)
     run = Run(note, ())
     told = 0
     say(HEADER)
     for interval in range(plan.calendar.intervals):
         cell.run(plan.calendar.start_s(interval + 1))
+        check(cell, run, grid.cell)
         run.take((peer, fact) for _, peer, fact in cell.facts[told:])
         told = len(cell.facts)
         if interval in run.numbers:
             say(_line(run.interval(interval)))
-    check(cell, run)
+    check(cell, run, grid.cell)
     run.messages = cell.accounts
     run.trace_hash = cell.trace_hash
+    run.effects = tuple(
+        (cell.shim.hits[name], cell.shim.refusals.get(name, ""))
+        for name in map(step_name, range(len(faults.steps)))
+    )
     return run
 
 

@@ -4,12 +4,14 @@ A message to many is encoded once, and read once: receivers share it, since noth
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import msgspec
 from msgspec import Raw
 
 from peercell.agents.messages import Message
-from peercell.broker.wire import Codec, body_decoder, kind_of
+from peercell.broker.security.caller import Caller, Rules
+from peercell.broker.wire import Codec, Drop, body_decoder, kind_of
 
 
 class _Reader:
@@ -60,6 +62,22 @@ class Words(Codec):
             self.names[message] = kind
             self.bodies[kind] = _Reader(body_decoder(message))
         return kind
+
+
+@cache
+def far_end(user: str) -> Caller:
+    """Return the far end of a link that a rogue speaks over in the name of others.
+
+    A simulated link is as one with keys: it tells who speaks.
+    """
+    rules = Rules(
+        introduce=lambda _user, _name, _now_s: Drop.SPOOFED,
+        known=frozenset(),
+        signed=frozenset(),
+        verify=lambda _key, _message, _signature: False,
+        note=lambda _envelope, _user, _reason: None,
+    )
+    return Caller(user, rules)
 
 
 _encode = msgspec.msgpack.Encoder().encode

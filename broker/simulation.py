@@ -6,7 +6,7 @@ Time goes from event to event; Mesa's own step lets a second pass and collects w
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, assert_never
 
 import msgspec
@@ -36,9 +36,10 @@ from peercell.broker.faults.kinds import Partition
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.shim import Shim
 from peercell.broker.outbound import LIFETIME_S
+from peercell.broker.security.caller import Caller
 from peercell.broker.simulated_peer import AROUND, INBOX_MAX, Failpoint, Held, Peer
 from peercell.broker.simulated_time import SimulatedTime
-from peercell.broker.simulated_words import Words
+from peercell.broker.simulated_words import Words, far_end
 from peercell.broker.trace import Trace
 from peercell.broker.wire import VERSION, Drop, Envelope, Incoming
 
@@ -112,10 +113,12 @@ class Simulation(Model):
         """Run a role from a time on, in place of an earlier one of that name."""
         self.at(at_s, self._begin, self.peer(name), lambda: role)
 
-    def enlist(self, name: str, make: Callable[[], Role], at_s: float = 0.0) -> None:
+    def enlist(
+        self, name: str, make: Callable[[], Role], at_s: float = 0.0, role_name: str = ""
+    ) -> None:
         """Run what `make` makes from a time on, and again whenever the peer is restarted."""
         peer = self.peer(name)
-        peer.make = make
+        peer.make, peer.role_name = make, role_name
         self.at(at_s, self._begin, peer, make)
 
     def restart(self, name: str, at_s: float) -> None:
@@ -194,6 +197,16 @@ class Simulation(Model):
         return [(at, name, fact) for at, name, fact in self.facts if isinstance(fact, kind)]
 
     @property
+    def peers(self) -> tuple[Peer, ...]:
+        """All peers that there are or were."""
+        return tuple(self._peers.values())
+
+    @property
+    def kinds(self) -> Mapping[str, type[Message]]:
+        """All messages that anybody has said, by the names of their kinds."""
+        return self._words.kinds
+
+    @property
     def applied(self) -> int:
         """Messages that roles have heard."""
         return sum(peer.applied for peer in self._peers.values())
@@ -255,15 +268,20 @@ class Simulation(Model):
         del peer.timers[timer]
         self._happen(peer, TimerFired(timer), timer.encode())
 
-    def _arrive(self, peer: Peer, life: int, envelope: Incoming) -> None:
+    def _arrive(
+        self, peer: Peer, life: int, envelope: Incoming, caller: Caller | None = None
+    ) -> None:
+        """Let a message reach a peer; the caller is known where it is not who is named."""
         if peer.role is None or peer.life != life:
             self.in_flight -= 1
             self._lost[Drop.DOWN] += 1
             return
-        if peer.inbox is not None and self._holds(peer, (self._arrive, (peer, life, envelope))):
-            return
+        if peer.inbox is not None:
+            held: Held = (self._arrive, (peer, life, envelope, caller))
+            if self._holds(peer, held):
+                return
         self.in_flight -= 1
-        message = peer.gate.admit(envelope, peer.clock_s(self.now_s))
+        message = peer.gate.admit(envelope, peer.clock_s(self.now_s), caller)
         if message is not None:
             src = envelope.src
             heard = f"{src} {envelope.incarnation} {envelope.seq}".encode()
@@ -352,6 +370,7 @@ class Simulation(Model):
             twist = shim.twist(Parcel(peer.name, to, peer.incarnation, number), message)
             message = twist.message
         kind, body, raw = self._words.say(message)
+        peer.kinds.add(kind)
         self.sent += 1
         self.sent_by_kind[kind] += 1
         self.bytes_by_kind[kind] += len(body)
@@ -379,12 +398,14 @@ class Simulation(Model):
         for name in () if twist is None else twist.names:
             self.duplicated += 1
             seq = peer.forged[name, to] = peer.forged.get((name, to), 0) + 1
-            self._post(structs.replace(envelope, src=name, seq=seq, body=raw), at_s)
+            forged = structs.replace(envelope, src=name, seq=seq, body=raw)
+            self._post(forged, at_s, far_end(peer.name))
 
-    def _post(self, envelope: Incoming, at_s: float) -> None:
+    def _post(self, envelope: Incoming, at_s: float, caller: Caller | None = None) -> None:
         receiver = self.peer(envelope.dst)
         self.in_flight += 1
-        self._time.at(at_s, self._arrive, receiver, receiver.life, envelope, turn=receiver.turn)
+        arrival = (receiver, receiver.life, envelope, caller)
+        self._time.at(at_s, self._arrive, *arrival, turn=receiver.turn)
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -5,7 +5,7 @@ solved at most once, and every reply shows the state after it, under one revisio
 takes effect between its call and its reply, and no read ever goes back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import assert_never, cast, get_args
 
@@ -119,6 +119,15 @@ class GridService:
                 return []
             case _:
                 assert_never(event)
+
+    @property
+    def set_points(self) -> Mapping[str, tuple[float, float]]:
+        """What each asset is set to now, kW and kvar, with all corrections and primary control."""
+        standing, position = self._standing, self._plant.position
+        return {
+            asset: (float(standing.p_kw[number]), float(standing.q_kvar[number]))
+            for asset, number in position.items()
+        }
 
     def _start(self, now_s: float) -> list[Action]:
         refresh = SetTimer(_REFRESH, self._settings.refresh_s)

@@ -29,7 +29,7 @@ class VoltagePaper:
 
     def __init__(self, settings: VoltageSettings) -> None:
         self.circle = Circle(settings)
-        self._sums = PushSum([0.0] * len(settings.members), 1)
+        self.sums = PushSum([0.0] * len(settings.members), 1)
         seed = int.from_bytes(blake2b(settings.name.encode(), digest_size=8).digest())
         self._chance = np.random.default_rng(seed)
         self._over = self._under = 0.0
@@ -40,7 +40,7 @@ class VoltagePaper:
 
     def begin(self, now_s: float) -> None:
         """See Law.begin."""
-        self._sums = PushSum([0.0] * len(self.circle.number), session_at(now_s))
+        self.sums = PushSum([0.0] * len(self.circle.number), session_at(now_s))
 
     def turn(self, ended: int, now_s: float) -> list[Action]:
         """Raise or lower the own multipliers by what is measured now."""
@@ -54,7 +54,7 @@ class VoltagePaper:
         self._under = max(self._under + step * band.excess(UNDER, v_pu), 0.0)
         inputs = [0.0] * len(circle.number)
         inputs[circle.me] = min(max(self._over - self._under, -INPUT_MAX), INPUT_MAX)
-        self._sums.set_input(inputs)
+        self.sums.set_input(inputs)
         return []
 
     def speak(self) -> bool:
@@ -65,7 +65,7 @@ class VoltagePaper:
         """Follow the prices, and pass shares of all multipliers on to the neighbours."""
         actions = [*self._links(), *self.look(now_s)]
         for _ in range(self.circle.settings.fan_out):
-            told = self._sums.tick(self._chance)
+            told = self.sums.tick(self._chance)
             actions += [] if told is None else [Send(*told)]
         return actions
 
@@ -76,7 +76,7 @@ class VoltagePaper:
         del news, now_s
         if not isinstance(message, Sum | Heard):
             return []
-        answer = self._sums.receive(sender, message)
+        answer = self.sums.receive(sender, message)
         return [] if answer is None else [Send(*answer)]
 
     def look(self, now_s: float) -> list[Action]:
@@ -86,15 +86,15 @@ class VoltagePaper:
     def _links(self) -> list[Action]:
         """Pass shares on to those that the circle talks with, and take back what others have."""
         links = self.circle.links
-        for peer in set(self._sums.links).difference(links):
-            self._sums.close_link(peer)
-        greetings = (self._sums.open_link(peer) for peer in links)
+        for peer in set(self.sums.links).difference(links):
+            self.sums.close_link(peer)
+        greetings = (self.sums.open_link(peer) for peer in links)
         return [Send(*greeting) for greeting in greetings if greeting is not None]
 
     def _price(self) -> tuple[float, float]:
         """Return the price of a kW and a kvar here, by what is known of all multipliers."""
         circle = self.circle
-        means = self._sums.estimate()
+        means = self.sums.estimate()
         price_kw = price_kvar = 0.0
         if means is None or not circle.settings.place.devices:
             return price_kw, price_kvar

@@ -70,11 +70,18 @@ def stage(
         _schedule(there, step, number)
 
 
+def step_name(number: int) -> str:
+    """Return under which name a step of a plan is counted, by its place in the plan from 0."""
+    return f"step {number}"
+
+
 def _schedule(there: _Stage, step: Step, number: int) -> None:
     """Let a step begin and end in its time."""
     cell, fault = there.cell, step.fault
     aim = aimed(step, there.roles, step.at_s)
-    order = Order(id=f"step {number}", fault=fault, seed=aim.seed, links=aim.links, peers=aim.peers)
+    order = Order(
+        id=step_name(number), fault=fault, seed=aim.seed, links=aim.links, peers=aim.peers
+    )
     if isinstance(fault, LinkFault | WordFault | MeterNoise):
         cell.at(there.origin_s + step.at_s, cell.shim.take, order)
         _at_end(there, step, partial(cell.shim.end, order.id))

@@ -137,12 +137,15 @@ class Run:
     ----------
     messages : what became of all messages; None where nobody has counted
     trace_hash : of all that happened; None where that depends on chance
+    effects : how often each step of a plan of faults has done something, and why it has no effect,
+        if so; empty where nobody has counted
     """
 
     def __init__(self, note: RunNote, recorded: Iterable[tuple[str, Message]]) -> None:
         self.note = note
         self.messages: Accounts | None = None
         self.trace_hash: str | None = None
+        self.effects: tuple[tuple[int, str], ...] = ()
         self.settlements: dict[tuple[int, str], Settlement] = {}
         self.deliveries: dict[tuple[int, str], Delivery] = {}
         self.observed: dict[int, CellObserved] = {}

@@ -80,7 +80,7 @@ def verdict(run: Run, faults: Sequence[Step] = ()) -> Verdict:
         cell=run.note.cell,
         converged=not unmet,
         unmet=unmet,
-        faults=tuple(map(step_text, faults)),
+        faults=tuple(_faults(run, faults)),
         intervals=run.note.calendar.intervals,
         settled=len(rows),
         islands_max=max((row.islands for row in rows), default=0),
@@ -106,6 +106,16 @@ def verdict(run: Run, faults: Sequence[Step] = ()) -> Verdict:
         rounds=sum(row.rounds for row in rows),
         messages=run.messages,
     )
+
+
+def _faults(run: Run, steps: Sequence[Step]) -> Iterator[str]:
+    """Yield what was broken, and what that did where somebody has counted."""
+    for place, step in enumerate(steps):
+        if place >= len(run.effects):
+            yield step_text(step)
+            continue
+        hits, refused = run.effects[place]
+        yield f"{step_text(step)}: {f'no effect, {refused}' if refused else f'{hits} hits'}"
 
 
 def _unmet(run: Run) -> Iterator[str]:

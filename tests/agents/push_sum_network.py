@@ -52,14 +52,6 @@ def mass_of(members: list[PushSum]) -> list[int]:
     return [sum(each) for each in zip(*(member._mass for member in members), strict=True)]
 
 
-def ledger_error(member: PushSum) -> int:
-    """Return by how many units a member's mass differs from what its links say."""
-    kept = list(member._input)
-    for link in member._links.values():
-        kept = [k - g + t for k, g, t in zip(kept, link.given, link.taken, strict=True)]
-    return max(abs(a - b) for a, b in zip(member._mass, kept, strict=True))
-
-
 @dataclass
 class Network:
     """Members, what is on the way between them, and what an all-seeing eye sees."""
@@ -84,7 +76,7 @@ class Network:
         self.inputs[name] = inputs
         for peer in peers:
             self.open(name, peer)
-        assert ledger_error(member) == 0
+        assert member.imbalance == 0
 
     def stop(self, name: str) -> None:
         """End a member without a word."""
@@ -136,7 +128,7 @@ class Network:
     def check(self, sender: str, to: str) -> None:
         """Assert the ledger identity, and that all that was taken was once given in this pair."""
         member = self.members[to]
-        assert ledger_error(member) == 0
+        assert member.imbalance == 0
         link = member._links[sender]
         if link.heard:
             given = member._packing.pack(*map(_wrapped, link.taken))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.agents.push_sum_chaos import Chaos
-from tests.agents.push_sum_network import Network, ledger_error, pair, pushed, talk
+from tests.agents.push_sum_network import Network, pair, pushed, talk
 
 from peercell.agents import push_sum
 from peercell.agents.push_sum import INPUT_MAX, UNANSWERED_MAX
@@ -51,7 +51,7 @@ class Wire:
                 sender, name, message = self.said[b % len(self.said)]
                 self._say(name, self.network.members[name].receive(sender, message))
                 self.network.check(sender, name)
-        assert ledger_error(self.network.members[name]) == 0
+        assert self.network.members[name].imbalance == 0
 
     def _say(self, name: str, said: tuple[str, PushSumMessage] | None) -> None:
         if said is not None:
@@ -90,7 +90,7 @@ def test_chaos_costs_no_unit_of_mass(seed: int) -> None:
     assert network.mass_error == 0
     assert network.ratio_error < 1e-6
     for name, member in network.members.items():
-        assert ledger_error(member) == 0
+        assert member.imbalance == 0
         for peer, link in member._links.items():
             assert network.members[peer]._links[name].own == link.theirs
 

@@ -10,7 +10,6 @@ from functools import partial
 
 import numpy as np
 from bench.trading_rounds import market_of
-from tests.agents.push_sum_network import ledger_error
 from tests.agents.trading.graphs import complete, ring, star
 
 from peercell.agents.overlay import overlay
@@ -27,7 +26,6 @@ from peercell.agents.push_sum import PushSum
 from peercell.agents.push_sum_messages import Heard, Sum
 from peercell.agents.trading.messages import TraderSettled
 from peercell.agents.trading.trader import MicrogridTrader, Phase
-from peercell.broker.checks import InvariantError, check
 from peercell.broker.faults.kinds import (
     AnyFault,
     Bandwidth,
@@ -47,6 +45,7 @@ from peercell.broker.faults.kinds import (
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.plan import FaultPlan, Step
 from peercell.broker.faults.staging import stage
+from peercell.broker.simulated_checks import InvariantError, check
 from peercell.broker.simulated_peer import Failpoint
 from peercell.broker.simulation import Simulation
 from peercell.broker.solving.trade import SolveSettings, trade_result, trader_settings
@@ -133,8 +132,24 @@ def _fault(rng: np.random.Generator, names: tuple[str, ...], for_s: float) -> An
     return choices[int(rng.integers(len(choices)))]
 
 
-def _hurt(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
-    """Let a cell be hurt, and return when all is healed."""
+Hurt = Callable[[Simulation, int, tuple[str, ...]], float]
+"""(cell, seed, names of its members) -> when all is healed that it does to them, s."""
+
+
+def by_plan(plan: FaultPlan) -> Hurt:
+    """Return what does to a cell what a plan says."""
+
+    def hurt(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
+        stage(plan, cell, dict.fromkeys(names, "peer"))
+        cell.run(plan.end_s)
+        _check(cell, seed)
+        return plan.end_s
+
+    return hurt
+
+
+def by_chance(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
+    """Let a cell be hurt by a seed, and return when all is healed."""
     plan = plan_of(seed, names)
     stage(plan, cell, dict.fromkeys(names, "peer"))
     rng = np.random.default_rng([seed, 2])
@@ -148,7 +163,7 @@ def _hurt(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
     return HURT_S
 
 
-def trade(seed: int, *, hurt: bool = True) -> int:
+def trade(seed: int, hurt: Hurt = by_chance) -> int:
     """Return the rounds that traders take to settle after they were hurt.
 
     Raises
@@ -163,7 +178,7 @@ def trade(seed: int, *, hurt: bool = True) -> int:
     cell = Simulation(QUICK, seed)
     for name, each in told.items():
         cell.enlist(name, partial(MicrogridTrader, each))
-    begun_s = _hurt(cell, seed, tuple(told)) if hurt else 0.0
+    begun_s = hurt(cell, seed, tuple(told))
 
     def settled() -> bool:
         roles = [cell.peer(name).role for name in told]
@@ -181,7 +196,7 @@ def trade(seed: int, *, hurt: bool = True) -> int:
     return rounds
 
 
-def gossip(seed: int, *, hurt: bool = True) -> int:
+def gossip(seed: int, hurt: Hurt = by_chance) -> int:
     """Return the ticks that members take to agree on the mean after they were hurt.
 
     Raises
@@ -198,7 +213,7 @@ def gossip(seed: int, *, hurt: bool = True) -> int:
             Gossiper, numbers[name], near[name], np.random.default_rng(rng.integers(99))
         )
         cell.enlist(name, member)
-    begun_s = _hurt(cell, seed, names) if hurt else 0.0
+    begun_s = hurt(cell, seed, names)
     mean = sum(numbers.values()) / MEMBERS
 
     def agreed() -> bool:
@@ -214,7 +229,7 @@ def gossip(seed: int, *, hurt: bool = True) -> int:
     _check(cell, seed)
     for name in names:
         role = cell.role(name)
-        if isinstance(role, Gossiper) and ledger_error(role.sums):
+        if isinstance(role, Gossiper) and role.sums.imbalance:
             raise SeedError(seed, f"{name} has lost mass")
     return rounds
 

@@ -80,5 +80,5 @@ def test_shares_go_along_the_links_that_are_left() -> None:
     run.simulation.run(run.simulation.now_s + SPREAD_TICKS)
     for agent in live.values():
         assert isinstance(agent, VoltagePaper)
-        assert set(agent._sums.links) == set(agent.circle.links)
-        assert set(agent._sums.links) <= live.keys()
+        assert set(agent.sums.links) == set(agent.circle.links)
+        assert set(agent.sums.links) <= live.keys()

@@ -271,11 +271,11 @@ def test_what_a_rogue_says_again_is_heard_once() -> None:
     assert count(talkers["b"], 1.1, 3.1) == 20
 
 
-def test_what_a_rogue_says_in_the_name_of_another_is_counted() -> None:
+def test_what_a_rogue_says_in_the_name_of_another_is_refused_by_the_key_of_its_link() -> None:
     cell, talkers = staged(Forge(share=1.0, name="c", on="a"))
     assert cell.duplicated == cell.shim.hits["step 0"] == 20
-    assert cell.peer("b").gate.heard["c"].applied == 20
-    assert count(talkers["b"], 1.1, 3.1) == 40
+    assert cell.accounts.dropped == {"spoofed": 20}
+    assert count(talkers["b"], 1.1, 3.1) == 20
 
 
 def test_a_rogue_tells_another_price() -> None:
