@@ -30,9 +30,7 @@ from peercell.agents.protocol import (
     TimerFired,
 )
 from peercell.broker.accounts import Accounts
-from peercell.broker.faults.aim import Links, Side
-from peercell.broker.faults.fate import UNHURT, Active, Parcel, spoilt
-from peercell.broker.faults.kinds import Partition
+from peercell.broker.faults.fate import UNHURT, Parcel, spoilt
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.shim import Shim
 from peercell.broker.outbound import LIFETIME_S
@@ -145,14 +143,6 @@ class Simulation(Model):
                 peer.failpoint = (point, restart_after_s)
 
         self.at(at_s, arm, self.peer(name))
-
-    def partition(self, side: set[str], from_s: float, to_s: float) -> None:
-        """Cut all links between a set of roles and the others for some time."""
-        here = frozenset(side)
-        links = Links(Side(here), Side(here, others=True))
-        name = f"partition {self._time.asked}"
-        self.at(from_s, self.shim.begin, name, Active(Partition(on="all"), 0, links))
-        self.at(to_s, self.shim.end, name)
 
     def pace(self, name: str, share: float = 1.0, *, paused: bool = False) -> None:
         """Let a peer have a share of its time from now on, or none."""
@@ -268,9 +258,7 @@ class Simulation(Model):
         del peer.timers[timer]
         self._happen(peer, TimerFired(timer), timer.encode())
 
-    def _arrive(
-        self, peer: Peer, life: int, envelope: Incoming, caller: Caller | None = None
-    ) -> None:
+    def _arrive(self, peer: Peer, life: int, envelope: Incoming, caller: Caller | None) -> None:
         """Let a message reach a peer; the caller is known where it is not who is named."""
         if peer.role is None or peer.life != life:
             self.in_flight -= 1

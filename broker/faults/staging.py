@@ -1,12 +1,13 @@
 """How a plan of faults is carried out in simulation."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
 from peercell.agents.errors import PeercellError
+from peercell.broker.faults.aim import Links, Side
 from peercell.broker.faults.aimed import aimed
 from peercell.broker.faults.grid_faults import assets_of, branches_of, grid_request
 from peercell.broker.faults.kinds import (
@@ -18,6 +19,7 @@ from peercell.broker.faults.kinds import (
     LinkFault,
     Memory,
     MeterNoise,
+    Partition,
     Pause,
     Slow,
     WordFault,
@@ -68,6 +70,15 @@ def stage(
     there = _Stage(cell, roles, origin_s, grid)
     for number, step in enumerate(plan.seeded.steps):
         _schedule(there, step, number)
+
+
+def cut(cell: "Simulation", side: Collection[str], from_s: float, to_s: float) -> None:
+    """Cut all links between some peers of a simulated cell and the others for some time."""
+    here = frozenset(side)
+    links = Links(Side(here), Side(here, others=True))
+    order = Order(id=f"cut {from_s:g}", fault=Partition(on="from rest"), links=links)
+    cell.at(from_s, cell.shim.take, order)
+    cell.at(to_s, cell.shim.end, order.id)
 
 
 def step_name(number: int) -> str:

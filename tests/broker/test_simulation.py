@@ -24,6 +24,7 @@ from peercell.agents.protocol import (
     TimerFired,
 )
 from peercell.broker.faults.network import LinkFaults
+from peercell.broker.faults.staging import cut
 from peercell.broker.simulated_peer import INBOX_MAX, Failpoint
 from peercell.broker.simulation import Simulation
 
@@ -116,7 +117,7 @@ def test_a_restart_is_a_new_life() -> None:
 
 def test_a_partition_cuts_both_ways_for_its_time() -> None:
     simulation, one, other = pair(LinkFaults())
-    simulation.partition({"a"}, 1.9, 3.9)
+    cut(simulation, {"a"}, 1.9, 3.9)
     simulation.run(6.0)
     for side in (one, other):
         assert [number for _, number in side.heard] == [1, 4, 5]

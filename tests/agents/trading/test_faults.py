@@ -6,6 +6,7 @@ from tests.agents.trading.play import BAD, LOSSY, SLOW, Play
 
 from peercell.agents.trading.blocks import Offer
 from peercell.broker.faults.network import LinkFaults
+from peercell.broker.faults.staging import cut
 from peercell.broker.solving.trade import SolveSettings, dual_bound, trade_out
 
 TOLERANCE = 1e-6
@@ -98,7 +99,7 @@ def test_a_partition_heals() -> None:
         for name, offer in market.offers.items()
     }
     play = Play(market_of(shocked, market.links, market.voll_eur_per_kwh), endless=True)
-    play.simulation.partition(side, 5.0, 55.0)
+    cut(play.simulation, side, 5.0, 55.0)
     play.run(55)
     assert play.gap > 1e-6
     assert play.rounds_to(1e-6) <= 40

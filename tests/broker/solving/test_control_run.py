@@ -13,6 +13,7 @@ from peercell.agents.control.voltage_messages import EpochsStalled, LimitPrice
 from peercell.agents.errors import PeercellError
 from peercell.agents.grid_messages import GridRefusal
 from peercell.broker.faults.network import LinkFaults
+from peercell.broker.faults.staging import cut
 from peercell.broker.solving import control_cell
 from peercell.broker.solving.control_cases import cell_of, load_control_case, read_case
 from peercell.broker.solving.control_log import CRASH_TICK, ControlResult, optimum_of
@@ -227,7 +228,7 @@ def test_a_cell_that_was_divided_grows_together_again() -> None:
     case = load_control_case(CASES / "semiurb4-ov.json")
     run = ControlRun(case, ControlSettings(faults=LOSSY))
     side = set(sorted(run.agents)[:20])
-    run.simulation.partition(side, 60.0, 260.0)
+    cut(run.simulation, side, 60.0, 260.0)
     assert run.run().in_limits
     while len(run.log.readings) < 400:
         run.tick()

@@ -15,6 +15,7 @@ from peercell.broker.clock import steady_clock
 from peercell.broker.faults.aim import Links, Side
 from peercell.broker.faults.kinds import Partition
 from peercell.broker.faults.orders import Order
+from peercell.broker.faults.staging import cut
 from peercell.broker.home import CellHome
 from peercell.broker.outcomes.results import Run
 from peercell.broker.outcomes.verdict import verdict
@@ -77,7 +78,7 @@ def test_parts_of_a_village_settle_as_islands_and_come_together_again() -> None:
     village = Village(calendar(4))
     village.start()
     cut_s, healed_s = (village.market.start_s(k) + 0.5 for k in (0, 1))
-    village.simulation.partition({APART, *homes(APART)}, cut_s, healed_s)
+    cut(village.simulation, {APART, *homes(APART)}, cut_s, healed_s)
     for peer in MARKET:
         if peer != APART:
             for at_s, news in ((cut_s, PeerDown), (healed_s, PeerUp)):
