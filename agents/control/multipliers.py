@@ -43,8 +43,23 @@ class Limits:
     per_kvar: Real
 
 
-def next_multipliers(limits: Limits, responses: Sequence[Response]) -> Real:
-    """Return the multipliers (rows,) after one step.
+@dataclass(frozen=True)
+class Step:
+    """Where one step leads to.
+
+    Parameters
+    ----------
+    multipliers : (rows,) after it, >= 0
+    reaches : (rows,) True where by the model nothing of the excess is left then; not so where the
+        multiplier has come down to 0, or nobody answers
+    """
+
+    multipliers: Real
+    reaches: npt.NDArray[np.bool_]
+
+
+def next_multipliers(limits: Limits, responses: Sequence[Response]) -> Step:
+    """Return the multipliers after one step.
 
     The step minimises the dual of the problem as the devices describe it: quadratic where they
     move, and for each device at a bound a half parabola that begins where it leaves it. Without
@@ -58,10 +73,10 @@ def next_multipliers(limits: Limits, responses: Sequence[Response]) -> Real:
     Source: Newton's method on the dual of docs/explanation/control.md; Gauss-Seidel with exact
     steps, which descends on every convex problem of this form (Bertsekas 1999, section 2.7).
     """
-    found = limits.multipliers.copy()
+    found, reaches = limits.multipliers.copy(), np.zeros(limits.excess.size, np.bool_)
     active = _active(limits)
     if not active.size:
-        return found
+        return Step(found, reaches)
     per_kw, per_kvar = limits.per_kw[active], limits.per_kvar[active]
     moving = np.array([float(answer.gap == 0.0) for answer in responses])
     curvature = _curvature(per_kw, per_kvar, responses, moving)
@@ -74,8 +89,10 @@ def next_multipliers(limits: Limits, responses: Sequence[Response]) -> Real:
     found[active] += _descend(curvature, limits.excess[active], -found[active], asleep)
     # With all Q used up and all P at a bound a price may be far too high, and nobody can tell.
     dear = active[(curvature.diagonal() == 0.0) & (limits.excess[active] < 0.0)]
+    reaches[active] = found[active] > 0.0
     found[dear] *= _UNANSWERED
-    return found
+    reaches[dear] = False
+    return Step(found, reaches)
 
 
 def row_sum_steps(limits: Limits, responses: Sequence[Response]) -> Real:

@@ -7,21 +7,21 @@ import numpy as np
 from msgspec import Struct
 
 from peercell.agents.control.device import Response
-from peercell.agents.control.multipliers import Limits, next_multipliers, row_sum_steps
+from peercell.agents.control.multipliers import Limits, Step, next_multipliers, row_sum_steps
 from peercell.agents.control.paths import Path, Track
 from peercell.agents.control.voltage_messages import GAIN_MAX, LimitPrice, State, Trial
 
 OVER, UNDER, LOADING = range(3)
 _SIGN = {OVER: 1.0, UNDER: -1.0}
 # From one step at most this factor of the gain is learnt, since loads and the sun move as well; and
-# an overshoot by less than the second is no news: a linear model is off by as much at full sun. It
-# is also how fast a gain is forgotten.
+# an overshoot by less than the second tells nothing: a linear model is off by as much at full sun.
+# It is also how fast a gain is forgotten.
 _LEARNT_MAX, _USUAL = 2.0, 1.25
 # An excess below this says nothing about the gain.
 _TELLING_PU = 1e-4
 # A model wrong by as much as a gain can mend overshoots by little more than this times the excess,
-# twice as far where devices came to the end of their range before. What overshoots further is news:
-# a new plan, the sun behind a cloud.
+# twice as far where devices came to the end of their range before. What overshoots further is news,
+# such as a new plan or the sun behind a cloud, unless it only undoes the step before.
 _OVERSHOOT_MAX = 2.0 * (GAIN_MAX - 1.0)
 
 
@@ -100,8 +100,10 @@ def next_prices(view: View) -> tuple[tuple[LimitPrice, ...], Trial]:
     """
     rows, limits, responses = _limits(view)
     gain = _gain(view.trial, rows, limits.excess)
-    moves = (next_multipliers(limits, responses) - limits.multipliers) / gain
-    return _priced(rows, limits.multipliers + moves), _trial(gain, rows, limits.excess, moves)
+    step = next_multipliers(limits, responses)
+    moves = (step.multipliers - limits.multipliers) / gain
+    trial = _trial(view.trial, gain, rows, limits, step)
+    return _priced(rows, limits.multipliers + moves), trial
 
 
 @lru_cache(maxsize=8)
@@ -152,26 +154,41 @@ def _gain(trial: Trial, rows: Sequence[LimitPrice], excess: np.ndarray) -> float
     """Return by what the next step is to be divided, now that it is seen what the last one did.
 
     The secant of the limit that was to tell: of its excess nothing would be left by the model.
-    Without this, agents that take R and X for half of what they are overshoot for ever.
+    Without this, agents that take R and X for half of what they are overshoot for ever. Where the
+    multiplier had to stop at 0, or nobody answered, something is left in any case: that is no
+    reason to forget, while an overshoot tells as much as elsewhere.
     """
     for row, amount in zip(rows, excess.tolist(), strict=True):
         told = (row.member, row.kind) == (trial.member, trial.kind)
         if not told or abs(trial.excess) < _TELLING_PU:
             continue
-        if amount / trial.excess < -_OVERSHOOT_MAX:
+        undone = trial.before != 0.0 and 0.0 < amount / trial.before <= _USUAL
+        if amount / trial.excess < -_OVERSHOOT_MAX and not undone:
             return trial.gain
         learnt = min(max(1.0 - amount / trial.excess, 1.0 / _USUAL), _LEARNT_MAX)
-        return trial.gain if 1.0 < learnt < _USUAL else min(max(trial.gain * learnt, 1.0), GAIN_MAX)
+        if 1.0 < learnt < _USUAL or (learnt <= 1.0 and not trial.reaches):
+            return trial.gain
+        return float(min(max(trial.gain * learnt, 1.0), GAIN_MAX))
     return trial.gain
 
 
-def _trial(gain: float, rows: Sequence[LimitPrice], excess: np.ndarray, moves: np.ndarray) -> Trial:
+def _trial(
+    last: Trial, gain: float, rows: Sequence[LimitPrice], limits: Limits, step: Step
+) -> Trial:
     """Return what is to be learnt from a step: of the limit whose move is worth most."""
-    worth = moves * excess
+    worth = (step.multipliers - limits.multipliers) * limits.excess
     if not worth.size or float(worth.max()) <= 0.0:
         return Trial(gain)
     most = int(worth.argmax())
-    return Trial(gain, rows[most].member, rows[most].kind, float(excess[most]))
+    member, kind = rows[most].member, rows[most].kind
+    return Trial(
+        gain=gain,
+        member=member,
+        kind=kind,
+        excess=float(limits.excess[most]),
+        reaches=bool(step.reaches[most]),
+        before=last.excess if (member, kind) == (last.member, last.kind) else 0.0,
+    )
 
 
 def _excesses(

@@ -107,14 +107,17 @@ class LimitPrice(Struct, frozen=True, array_like=True):
 class Trial(Struct, frozen=True, array_like=True):
     """How much stronger the network answers than the model says, and what will tell more.
 
-    Steps are divided by `gain`, 1 where the model is right. The last one was to take away the
-    `excess` of one limit, that of a member and kind; 0 where nothing is to be learnt.
+    Steps are divided by `gain`, 1 where the model is right. The last one was to change the `excess`
+    of one limit, that of a member and kind; 0 where nothing is to be learnt. With `reaches` it was
+    to bring that limit to its bound. `before` was its excess a step earlier, 0 where not known.
     """
 
     gain: Annotated[float, Meta(ge=1.0, le=GAIN_MAX)] = 1.0
     member: MemberNumber = 0
     kind: LimitKind = 0
     excess: Number = 0.0
+    reaches: bool = False
+    before: Number = 0.0
 
 
 class LevelPrice(Struct, frozen=True, array_like=True):

@@ -63,7 +63,7 @@ def test_multipliers_are_never_negative_and_move_only_where_something_is_wrong(
     problem: tuple[Limits, list[Response]],
 ) -> None:
     limits, responses = problem
-    found = next_multipliers(limits, responses)
+    found = next_multipliers(limits, responses).multipliers
     assert (found >= 0.0).all()
     assert np.isfinite(found).all()
     idle = (limits.multipliers == 0.0) & (limits.excess <= 0.0)
@@ -75,7 +75,7 @@ def test_a_step_ends_where_the_limits_hold_if_devices_keep_their_word(
     problem: tuple[Limits, list[Response]],
 ) -> None:
     limits, responses = problem
-    found = next_multipliers(limits, responses)
+    found = next_multipliers(limits, responses).multipliers
     left = left_over(limits, responses, found)
     helped = np.array(
         [
@@ -100,8 +100,8 @@ def test_equal_numbers_give_equal_bits(problem: tuple[Limits, list[Response]]) -
     copied = Limits(
         *(np.array(values.tolist()).reshape(values.shape) for values in vars(limits).values())
     )
-    first = next_multipliers(limits, responses)
-    assert first.tobytes() == next_multipliers(copied, list(responses)).tobytes()
+    first = next_multipliers(limits, responses).multipliers
+    assert first.tobytes() == next_multipliers(copied, list(responses)).multipliers.tobytes()
 
 
 def test_a_price_to_which_nobody_answers_falls_by_half_until_somebody_does() -> None:
@@ -113,9 +113,11 @@ def test_a_price_to_which_nobody_answers_falls_by_half_until_somebody_does() -> 
         per_kvar=np.array([[1e-3]]),
     )
     asleep = Response(100.0, -0.33, 0.0, 0.9)
-    assert next_multipliers(limits, [asleep]) == pytest.approx([4.0])
+    step = next_multipliers(limits, [asleep])
+    assert step.multipliers == pytest.approx([4.0])
+    assert not step.reaches[0]
     broken = replace(limits, excess=np.array([1e-9]))
-    assert next_multipliers(broken, [asleep])[0] >= 8.0
+    assert next_multipliers(broken, [asleep]).multipliers[0] >= 8.0
 
 
 def test_nothing_wakes_up_more_than_is_needed() -> None:
@@ -127,7 +129,7 @@ def test_nothing_wakes_up_more_than_is_needed() -> None:
         per_kvar=np.zeros((1, 2)),
     )
     cheap, dear = Response(100.0, 0.0, 0.0, 0.9), Response(100.0, 0.0, 0.0, 1.1)
-    (found,) = next_multipliers(limits, [cheap, dear])
+    (found,) = next_multipliers(limits, [cheap, dear]).multipliers
     assert found == pytest.approx((0.9 + 0.1) / 1e-3, rel=1e-3)
 
 
@@ -139,7 +141,7 @@ def test_sleeping_devices_wake_up_together_when_one_is_not_enough() -> None:
         per_kvar=np.zeros((1, 2)),
     )
     told = [Response(100.0, 0.0, 0.0, 0.9), Response(100.0, 0.0, 0.0, 1.1)]
-    (found,) = next_multipliers(limits, told)
+    (found,) = next_multipliers(limits, told).multipliers
     given_kw = 100.0 * (found * 1e-3 - 0.9) + 100.0 * (found * 1e-3 - 1.1)
     assert given_kw == pytest.approx(50.0, rel=1e-3)
 
@@ -152,7 +154,7 @@ def test_only_the_worst_limits_move_at_once() -> None:
         per_kw=np.full((rows, 1), 1e-3),
         per_kvar=np.zeros((rows, 1)),
     )
-    found = next_multipliers(limits, [Response(100.0, 0.0, 0.0, 0.0)])
+    found = next_multipliers(limits, [Response(100.0, 0.0, 0.0, 0.0)]).multipliers
     assert (found[:5] == 0.0).all()
 
 
