@@ -1,5 +1,6 @@
 """What arrives at the door of a host: frames, and where links have keys, from whom."""
 
+import logging
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import zmq
 
 from peercell.agents.admission import Members
 from peercell.broker.security.caller import Caller
+from peercell.broker.security.flood import FloodWatch
 from peercell.broker.security.guard import Guard
 from peercell.broker.security.identity import verify
 from peercell.broker.security.zap import Porter
@@ -26,6 +28,10 @@ from peercell.broker.wire import Codec, Drop
 
 FRAMES_PER_TURN = 256
 FRAMES_ASKED_FOR = 4
+# A property that libzmq gives each message that came over a connection.
+_DESCRIPTOR = "__fd"
+
+log = logging.getLogger(__name__)
 
 
 class Security(NamedTuple):
@@ -77,11 +83,15 @@ class Inbound:
         self._goes_on = False
         if security is None:
             check_private(endpoint)
-        elif is_tcp(endpoint):
+            self.endpoint = bind(self.pull, endpoint, listener)
+            return
+        if is_tcp(endpoint):
             self._guard = Guard(security.members, codec.kinds.values(), verify)
-            self._porter = Porter(context, self._guard)
+            self._porter = Porter(context, self._guard, self._let_in)
             lock(self.pull, security.keys)
         self.endpoint = bind(self.pull, endpoint, listener)
+        port = int(self.endpoint.rpartition(":")[2]) if is_tcp(endpoint) else 0
+        self._watch = FloodWatch(port, self._ban)
 
     @property
     def knocks(self) -> Socket | None:
@@ -99,6 +109,15 @@ class Inbound:
         """Answer the handshakes that wait, at a host time."""
         if self._porter is not None:
             self._porter.answer(now_s)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether it has to be looked after: somebody who is let in may do harm."""
+        return self._guard is not None
+
+    def look(self, now_s: float) -> float:
+        """Look whether somebody fills the memory of this process; return s until the next look."""
+        return self._watch.look(now_s)
 
     def frames(self, now_s: float) -> Iterator[tuple[bytes, Caller | None]]:
         """Yield what has arrived and from whom, up to 256 frames.
@@ -129,7 +148,21 @@ class Inbound:
         if frame.more or self._goes_on:
             if not self._goes_on:
                 self.drops[Drop.MULTIPART] += 1
-                guard.accuse(user, Drop.MULTIPART, "a message of many frames", now_s)
+                guard.ban(user, "a message of many frames", now_s)
             self._goes_on = bool(frame.more)
             return None
-        return frame.bytes, guard.caller(user, now_s)
+        said = frame.bytes
+        self._watch.delivered(str(frame.get(_DESCRIPTOR)), user, len(said))
+        return said, guard.caller(user, now_s)
+
+    def _let_in(self, user: str) -> None:
+        self._watch.let_in(user)
+
+    def _ban(self, users: tuple[str, ...], unseen_bytes: int, now_s: float) -> None:
+        """Ban who has sent much and no message; where it is not certain who, name all it may be."""
+        self.drops[Drop.BANNED] += 1
+        what = f"{unseen_bytes >> 20} MiB without a whole message"
+        if len(users) == 1 and self._guard is not None:
+            self._guard.ban(users[0], what, now_s)
+        else:
+            log.warning("cut a link over which came %s, of one of %s", what, users)

@@ -61,7 +61,7 @@ REQUESTS_PER_TURN = 16
 SOON_S = 0.002
 TIDY_S = 60.0
 # The host's own timers; peers have names.
-_TIDY, _FAULTS = ("", "tidy"), ("", "faults")
+_TIDY, _FAULTS, _LOOK = ("", "tidy"), ("", "faults"), ("", "look")
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,8 @@ class Reactor:
         self._places: dict[str, Place] = {}
         self._timers: Timers[tuple[str, str]] = Timers()
         self._timers.set(_TIDY, self._started_s + TIDY_S)
+        if self._inbound.is_locked:
+            self._timers.set(_LOOK, self._started_s)
         self._watched: dict[int, Callable[[], None]] = {}
         self._observers: list[Observer] = []
         self._stop_reason: str | None = None
@@ -293,6 +295,9 @@ class Reactor:
                 if wrong := self._unaccounted():
                     log.error("%d messages of this host are unaccounted for", wrong)
                 self._timers.set(_TIDY, now_s + TIDY_S)
+                continue
+            if (peer, name) == _LOOK:
+                self._timers.set(_LOOK, now_s + self._inbound.look(now_s))
                 continue
             if (peer, name) == _FAULTS:
                 continue

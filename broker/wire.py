@@ -56,6 +56,7 @@ class Drop(StrEnum):
     SPOOFED = "spoofed"
     FORBIDDEN = "forbidden"
     FLOOD = "flood"
+    BANNED = "banned"
     CROWDED = "crowded"
     OLD_INCARNATION = "old-incarnation"
     DUPLICATE = "duplicate"

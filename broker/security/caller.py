@@ -8,7 +8,7 @@ from peercell.broker.security.bucket import Bucket
 from peercell.broker.wire import Drop, Incoming, signed_bytes
 
 # Refusals of what was said by somebody else than who it names.
-NOT_THEIRS = frozenset({Drop.UNKNOWN_SENDER, Drop.REVOKED, Drop.SPOOFED})
+NOT_THEIRS = frozenset({Drop.UNKNOWN_SENDER, Drop.REVOKED, Drop.BANNED, Drop.SPOOFED})
 
 
 class Voice(NamedTuple):

@@ -15,6 +15,8 @@ from peercell.broker.security.signing import SIGNED
 from peercell.broker.wire import Drop, Incoming, kind_of
 
 CALLERS_MAX = 4096
+# s for which a member is not heard that did what none does by mistake.
+BAN_S = 60.0
 
 
 class Guard:
@@ -42,6 +44,7 @@ class Guard:
         self._seen = members.hash
         # These outlive a change of the members: a flood does not get a new one by it.
         self._buckets: dict[str, Bucket] = {}
+        self._banned_s: dict[str, float] = {}
         self._now_s = 0.0
 
     def caller(self, user: str, now_s: float) -> Caller:
@@ -63,11 +66,29 @@ class Guard:
 
     def standing(self, curve: bytes, now_s: float) -> Standing:
         """Return what the key of a link is worth that wants to be let in."""
+        if self._is_banned(z85.encode(curve).decode(), now_s):
+            return Standing.UNKNOWN
         return self._members.standing(curve, now_s)
 
-    def accuse(self, user: str, reason: Drop, what: str, now_s: float) -> None:
-        """Write down what somebody at the other end of a link did that no peer does."""
-        self._audit.note(reason, self._who(user), what, now_s)
+    def ban(self, user: str, what: str, now_s: float) -> None:
+        """Hear nothing for a minute from somebody who did what no peer does, and write it down.
+
+        Parameters
+        ----------
+        user : of the link
+        what : it did
+        now_s : s, host time
+        """
+        self._now_s = now_s
+        self._audit.note(Drop.BANNED, self._who(user), what, now_s)
+        self._banned_s[user] = now_s + BAN_S
+        self._callers.pop(user, None)
+
+    def _is_banned(self, user: str, now_s: float) -> bool:
+        if now_s < self._banned_s.get(user, 0.0):
+            return True
+        self._banned_s.pop(user, None)
+        return False
 
     def turn_away(self, user: str, address: str, standing: Standing, now_s: float) -> None:
         """Write down who was not let in, by its key and the address it came from."""
@@ -76,6 +97,8 @@ class Guard:
 
     def _introduce(self, user: str, peer: str, now_s: float) -> Voice | Drop:
         """Return a peer in whose name something was said over a link, or why it is not heard."""
+        if self._is_banned(user, now_s):
+            return Drop.BANNED
         curve = z85.decode(user)
         standing = self._members.standing(curve, now_s)
         if standing is not Standing.MEMBER:

@@ -4,7 +4,7 @@ Answered in the turns of the host, with no thread of its own: a handshake may wa
 links that are there already flow on meanwhile.
 """
 
-import logging
+from collections.abc import Callable
 
 import zmq
 from zmq.utils import z85
@@ -24,8 +24,6 @@ _CODES = {
     Standing.REVOKED: (b"400", b"no member any more"),
 }
 
-log = logging.getLogger(__name__)
-
 
 class Porter:
     """Answers the handshakes of one ZeroMQ context.
@@ -34,12 +32,16 @@ class Porter:
     ----------
     context : whose locked sockets ask here; no other of its kind may be in it
     guard : knows who belongs to the cell
+    let_in : is told the user of each link that is being made
     """
 
-    def __init__(self, context: zmq.Context[Socket], guard: Guard) -> None:
+    def __init__(
+        self, context: zmq.Context[Socket], guard: Guard, let_in: Callable[[str], None]
+    ) -> None:
         self.socket = make(context, zmq.REP)
         self.socket.bind(ENDPOINT)
         self._guard = guard
+        self._let_in = let_in
 
     def answer(self, now_s: float) -> None:
         """Answer the handshakes that wait, up to 256 of them.
@@ -61,6 +63,8 @@ class Porter:
         user = z85.encode(credentials[0])
         standing = self._guard.standing(credentials[0], now_s)
         code, text = _CODES[standing]
-        if standing is not Standing.MEMBER:
+        if standing is Standing.MEMBER:
+            self._let_in(user.decode())
+        else:
             self._guard.turn_away(user.decode(), address.decode(errors="replace"), standing, now_s)
         return [VERSION, request_id, code, text, user, b""]

@@ -16,6 +16,7 @@ from peercell.agents.protocol import Send, Started
 from peercell.broker import sockets
 from peercell.broker.reactor import Doors, Reactor
 from peercell.broker.seat import Seat
+from peercell.broker.security import guard
 from peercell.broker.sockets import LOOPBACK, LinkKeys, Socket, check_library, check_private
 from peercell.broker.wire import VERSION, Codec, Drop, Envelope
 
@@ -199,17 +200,24 @@ def test_a_routing_id_is_no_identity(village: Village, at_b: Reactor, routing_id
     assert at_b._places["b"].gate.missing == 0
 
 
-def test_a_message_of_many_frames_is_one_refusal_and_names_its_sender(
-    village: Village, at_b: Reactor, caplog: pytest.LogCaptureFixture
+def test_who_sends_a_message_of_many_frames_is_named_and_not_heard_for_a_while(
+    village: Village,
+    at_b: Reactor,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(guard, "BAN_S", 1.0)
     mine, theirs = keys_of(village.identity("a")), village.identity("b").curve_public
     with link(at_b.endpoint, mine, theirs) as push:
         settle([at_b], lambda: sent(push, frame("a", 1), within_s=0.0))
+        settle([at_b], lambda: heard(at_b) == 1)
         push.send_multipart([frame("a", 2)] * 1000)
         push.send(frame("a", 2))
+        settle([at_b], lambda: refused(at_b) == {Drop.MULTIPART: 1, Drop.BANNED: 1})
+        assert "banned: a message of many frames from a (test)" in caplog.text
+        serve(at_b, 1.0)
+        push.send(frame("a", 3))
         settle([at_b], lambda: heard(at_b) == 2)
-    assert refused(at_b) == {Drop.MULTIPART: 1}
-    assert "a message of many frames from a (test)" in caplog.text
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:*", "tcp://192.0.2.1:5555", "tcp://[::]:1"])
