@@ -1,9 +1,9 @@
 """What a peer was told and what it did, on disk: enough to run it again and to see it do the same.
 
 The file is a stream of MessagePack values `[crc32, entries]`, so that any MessagePack reader gets
-through it without this page. `entries` is the MessagePack of a list of `Start`, `Step` and `Stop`:
-what happened in a turn. It is written before the messages of that turn leave; from then on it
-outlives the process, though not the power supply.
+through it without this page. `entries` is the MessagePack of a list of `Start`, `Step`, `Stop` and
+`Gap`: what happened in a turn. It is written before the messages of that turn leave; from then on
+it outlives the process, though not the power supply.
 """
 
 import logging
@@ -72,7 +72,15 @@ class Stop(Struct, frozen=True, array_like=True, tag="stop"):
     why: str
 
 
-Entry = Start | Step | Stop
+class Gap(Struct, frozen=True, array_like=True, tag="gap"):
+    """So many steps from a host time on are missing, since they could not be written; and why."""
+
+    now_s: float
+    steps: int
+    why: str
+
+
+Entry = Start | Step | Stop | Gap
 
 _encode = Encoder().encode
 _decode = Decoder(list[Entry]).decode
@@ -94,7 +102,7 @@ class Journal:
 
     Attributes
     ----------
-    stopped : why nothing is recorded any more; "" while all is
+    stopped : why nothing is recorded now; "" while all is
     trouble : what the disk is to answer from now on, on purpose; None for what it does
 
     Raises
@@ -115,7 +123,10 @@ class Journal:
         except OSError as error:
             raise PeercellError(f"cannot keep the journal {path}", str(error)) from error
         self._size = os.fstat(self._descriptor).st_size
-        self._pending.append(msgspec.structs.replace(start, torn_bytes=torn_bytes))
+        self._is_over = False
+        # What could not be written: the beginning of this run, and steps since a host time.
+        self._start: Start | None = msgspec.structs.replace(start, torn_bytes=torn_bytes)
+        self._missed, self._missed_s = 0, 0.0
         self.flush()
 
     def step(self, now_s: float, event: Event, actions: Sequence[Action] | None) -> None:
@@ -128,38 +139,66 @@ class Journal:
     def flush(self) -> None:
         """Hand what was recorded to the operating system: from here it survives this process.
 
-        Without room for it, in the file or on the disk, recording ends and `stopped` says why; the
-        peer goes on.
+        Without room for it on the disk `stopped` says why, and the peer goes on; when there is room
+        again a `Gap` says what is missing. Without room in the file recording ends.
         """
-        if not self._pending or self.stopped:
+        if self._is_over or not (self._pending or self._start):
             self._pending.clear()
             return
-        entries = _encode(self._pending)
+        entries = _encode([*self._overdue(), *self._pending])
         block = _encode((zlib.crc32(entries), entries))
-        self._pending.clear()
         if self._size + len(block) > self._bytes_max:
-            self._give_up(f"it has grown to its limit of {self._bytes_max} bytes")
-            return
+            self._is_over = True
+            self.stopped = f"it has grown to its limit of {self._bytes_max} bytes"
+            log.error("%s records no more: %s", self._path, self.stopped)
+        elif why := self._write(block):
+            self._miss(why)
+        else:
+            self._size += len(block)
+            self._catch_up()
+        self._pending.clear()
+
+    def _overdue(self) -> Iterator[Entry]:
+        """Yield what has to stand before all that comes, and could not be written before."""
+        if self._start is not None:
+            yield self._start
+        if self._missed:
+            yield Gap(self._missed_s, self._missed, self.stopped)
+
+    def _write(self, block: bytes) -> str:
+        """Append a block; return why it is not wholly in the file, "" when it is."""
         try:
             if self.trouble is not None:
                 raise self.trouble
+            if self.stopped:
+                # A part of an earlier block may still be there, and would hide all behind it.
+                os.ftruncate(self._descriptor, self._size)
             written = os.write(self._descriptor, block)
         except OSError as error:
-            self._give_up(str(error))
-            return
-        self._size += written
-        if written < len(block):
-            self._give_up(f"{len(block) - written} bytes of an entry did not fit on the disk")
+            return str(error)
+        missing = len(block) - written
+        return f"{missing} bytes of an entry did not fit on the disk" if missing else ""
+
+    def _miss(self, why: str) -> None:
+        steps = [entry for entry in self._pending if isinstance(entry, tuple)]
+        if steps and not self._missed:
+            self._missed_s = steps[0][1]
+        self._missed += len(steps)
+        if not self.stopped:
+            self.stopped = why
+            log.error("%s records nothing now: %s", self._path, why)
+
+    def _catch_up(self) -> None:
+        self._start = None
+        if self.stopped:
+            log.warning("%s records again; %d steps are missing", self._path, self._missed)
+            self.stopped, self._missed = "", 0
 
     def close(self, now_s: float, why: str) -> None:
         """Record why the run ends, and end it."""
         self._pending.append(Stop(now_s, why))
         self.flush()
         os.close(self._descriptor)
-
-    def _give_up(self, why: str) -> None:
-        self.stopped = why
-        log.error("%s records no more: %s", self._path, why)
 
 
 def read(path: Path) -> Iterator[Entry]:

@@ -19,7 +19,7 @@ from peercell.agents.protocol import (
     TimerFired,
 )
 from peercell.broker.agent import find, rebuild
-from peercell.broker.journal import JournalError, Start, Step, read, torn_bytes
+from peercell.broker.journal import Gap, JournalError, Start, Step, read, torn_bytes
 from peercell.broker.processes.crew import Context
 from peercell.broker.wire import UNDECODABLE, Codec, DropError
 
@@ -63,6 +63,7 @@ class Replayed(Struct, frozen=True):
     runs : times that the peer was started
     steps : events that were replayed
     failures : events on which the role failed, then and now
+    missed : steps that were not recorded, or come after such in the same run, and so not replayed
     torn_bytes : bytes behind the last whole entry
     difference : None when every step did the same
     """
@@ -71,6 +72,7 @@ class Replayed(Struct, frozen=True):
     runs: int
     steps: int
     failures: int
+    missed: int
     torn_bytes: int
     difference: Difference | None
 
@@ -109,7 +111,7 @@ def replay(path: Path, codec: Codec, build: Callable[[Start], Role]) -> Replayed
     ------
     JournalError : the file is no journal, or holds a message that `codec` does not know.
     """
-    peer, runs, steps, failures = "", 0, 0, 0
+    peer, runs, steps, failures, missed = "", 0, 0, 0, 0
     role: Role | None = None
     difference = None
     for entry in read(path):
@@ -126,7 +128,13 @@ def replay(path: Path, codec: Codec, build: Callable[[Start], Role]) -> Replayed
                 difference = Difference(steps, entry.now_s, event, recorded, _plain(repeated))
                 break
             failures += repeated == FAILED
-    return Replayed(peer, runs, steps, failures, torn_bytes(path), difference)
+        elif isinstance(entry, Gap):
+            # Nobody knows what the role became of what is missing.
+            role = None
+            missed += entry.steps
+        elif isinstance(entry, Step):
+            missed += 1
+    return Replayed(peer, runs, steps, failures, missed, torn_bytes(path), difference)
 
 
 def _repeat(role: Role, event: Event, now_s: float) -> bytes:

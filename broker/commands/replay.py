@@ -23,6 +23,7 @@ def replay(journal: Path) -> Answer:
         "runs": found.runs,
         "steps": found.steps,
         "failures": found.failures,
+        "missed": found.missed,
         "torn_bytes": found.torn_bytes,
         "same": difference is None,
         "difference": None if difference is None else builtins(difference),
@@ -31,6 +32,8 @@ def replay(journal: Path) -> Answer:
     text = f"{found.peer}: {found.steps} steps in {runs}"
     if difference is None:
         text += f", all as recorded, {found.failures} of them failures"
+        if found.missed:
+            text += f"; {found.missed} could not be replayed, since some were not recorded"
     else:
         text += (
             f"; step {difference.step} came out differently\n"

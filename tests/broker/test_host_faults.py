@@ -31,7 +31,7 @@ from peercell.broker.faults.kinds import (
 )
 from peercell.broker.faults.orders import Order
 from peercell.broker.gate import Heard
-from peercell.broker.journal import Journal, Start, read
+from peercell.broker.journal import Gap, Journal, Start, read
 from peercell.broker.outbound import LIFETIME_S
 from peercell.broker.reactor import Reactor
 from peercell.broker.seat import Seat
@@ -248,7 +248,7 @@ def test_what_was_held_until_it_was_worthless_is_counted_as_that(ends: ExitStack
     assert (found.dropped, found.in_flight, found.unaccounted) == ({"expired": 3}, 0, 0)
 
 
-def test_a_full_disk_ends_the_record_and_not_the_peer(ends: ExitStack, tmp_path: Path) -> None:
+def test_a_full_disk_stops_the_record_and_not_the_peer(ends: ExitStack, tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     start = Start(1, "a", 1, 0.0, "m:f", b"", 0)
     count = itertools.count()
@@ -264,6 +264,11 @@ def test_a_full_disk_ends_the_record_and_not_the_peer(ends: ExitStack, tmp_path:
     assert "No space left" in journal.stopped
     assert kept <= len(list(read(path))) <= kept + 2
     assert at_a._injector.hits == {"f1": 1}
+    at_a._injector.withdraw("f1")
+    at_a._suffer(at_a._clock())
+    settle([at_a], lambda: not journal.stopped)
+    (gap,) = [entry for entry in read(path) if isinstance(entry, Gap)]
+    assert gap.steps > 3
 
 
 def test_an_idle_injector_is_not_in_the_way() -> None:

@@ -1,5 +1,6 @@
 """A journal holds every step, survives a torn tail, and is read by anybody's MessagePack."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -28,7 +29,17 @@ from peercell.agents.protocol import (
     Started,
     TimerFired,
 )
-from peercell.broker.journal import Journal, JournalError, Start, Step, Stop, read, torn_bytes
+from peercell.broker.faults.injector import NO_SPACE
+from peercell.broker.journal import (
+    Gap,
+    Journal,
+    JournalError,
+    Start,
+    Step,
+    Stop,
+    read,
+    torn_bytes,
+)
 from peercell.broker.replay import replay
 from peercell.broker.wire import Codec
 
@@ -286,6 +297,51 @@ def test_a_full_disk_stops_the_journal_and_not_the_peer() -> None:
     assert "No space left" in journal.stopped
     journal.step(1000.0, Started(), [])
     journal.flush()
+    assert "No space left" in journal.stopped
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_journal_goes_on_when_there_is_room_again_and_says_what_is_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, first: int
+) -> None:
+    caplog.set_level(logging.WARNING)
+    path = tmp_path / "mg1.journal"
+    journal, role = Journal(path, START), Echo()
+    steps = [event for event in EVENTS if not isinstance(event, Commanded)]
+    for count, event in enumerate(steps):
+        journal.trouble = NO_SPACE if first <= count < first + 2 else None
+        journal.step(1000.0 + count, event, role.step(event, 1000.0 + count))
+        journal.flush()
+        assert bool(journal.stopped) is (first <= count < first + 2)
+    start, *entries = read(path)
+    assert start == START
+    assert entries.pop(first) == Gap(1000.0 + first, 2, str(NO_SPACE))
+    assert len(entries) == len(steps) - 2
+    assert caplog.text.count("records nothing now") == 1
+    assert "records again; 2 steps are missing" in caplog.text
+    found = replay(path, CODEC, echo)
+    assert (found.steps, found.missed) == (first, len(steps) - first)
+    assert found.difference is None
+
+
+def test_a_part_of_a_block_that_did_not_fit_hides_nothing_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mg1.journal"
+    journal = Journal(path, START)
+    whole = os.write
+    with monkeypatch.context() as small:
+        small.setattr(os, "write", lambda number, block: whole(number, block[:5]))
+        journal.step(1000.0, Started(), [])
+        journal.flush()
+    assert "did not fit on the disk" in journal.stopped
+    assert torn_bytes(path) == 5
+    journal.step(1001.0, Started(), [])
+    journal.flush()
+    _, gap, step = read(path)
+    assert isinstance(gap, Gap)
+    assert isinstance(step, Step)
+    assert torn_bytes(path) == 0
 
 
 def block_of(*entries: object) -> bytes:
