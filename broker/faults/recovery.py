@@ -17,6 +17,8 @@ class StepOutcome(Struct, frozen=True, kw_only=True):
     ----------
     id, step, what : of the fault; its name in the plan, and what it is
     begun_s, ended_s : s after the beginning of the plan
+    peak_residual_eur_per_kwh : largest distance of a price from the one that was settled later;
+        None if unknown
     peak_gap_eur : highest sum of what the newest plans may cost more than the best ones
     detected_s : s until the cell was not well; None when it stayed so
     healed_s : s from the end of the fault until it was well, and stayed so; None when it was not
@@ -26,8 +28,9 @@ class StepOutcome(Struct, frozen=True, kw_only=True):
     unaccounted : messages whose counts contradict each other
     value_lost_eur : what the intervals cost more that were traded meanwhile; None if unknown
     limit_s : within which it had to heal; None for no limit
-    passed : whether it healed in time, an interval was traded afterwards to show that, and nothing
-        is unaccounted for
+    broken : what no cell may ever do and this one did, in words
+    passed : whether it healed in time, an interval was traded afterwards to show that, nothing is
+        unaccounted for and nothing broken
     """
 
     id: str
@@ -35,6 +38,7 @@ class StepOutcome(Struct, frozen=True, kw_only=True):
     what: str
     begun_s: float
     ended_s: float
+    peak_residual_eur_per_kwh: float | None
     peak_gap_eur: float
     detected_s: float | None
     healed_s: float | None
@@ -44,6 +48,7 @@ class StepOutcome(Struct, frozen=True, kw_only=True):
     unaccounted: int
     value_lost_eur: float | None
     limit_s: float | None
+    broken: tuple[str, ...]
     passed: bool
 
 
@@ -101,12 +106,15 @@ class _Judge(Struct):
         in_time = healed_s is not None and healed_s <= (record.step.limit_s or float("inf"))
         hurt = (s.at_s - record.begun_s for s in seen if s.unmet and s.at_s >= record.begun_s)
         until_s = over_s + (healed_s or 0.0)
+        residuals = [off for each in seen if (off := each.residual_eur_per_kwh) is not None]
+        broken = tuple(dict.fromkeys(said for each in seen for said in each.broken))
         return StepOutcome(
             id=record.row.id,
             step=record.step.name or record.row.what,
             what=record.row.what,
             begun_s=record.begun_s,
             ended_s=over_s,
+            peak_residual_eur_per_kwh=max(residuals, default=None),
             peak_gap_eur=max((sample.gap_eur for sample in seen), default=0.0),
             detected_s=next(hurt, None),
             healed_s=healed_s,
@@ -116,7 +124,8 @@ class _Judge(Struct):
             unaccounted=unaccounted,
             value_lost_eur=self._value_lost_eur(record.begun_s, until_s),
             limit_s=record.step.limit_s,
-            passed=in_time and after is not None and not unaccounted,
+            broken=broken,
+            passed=in_time and after is not None and not unaccounted and not broken,
         )
 
     def _window(self, record: StepRecord) -> list[Sample]:
@@ -169,11 +178,13 @@ def _line(number: int, step: StepOutcome) -> str:
     healed = "not well again" if step.healed_s is None else f"well after {step.healed_s:.1f} s"
     limit = "" if step.limit_s is None else f" (limit {step.limit_s:g} s)"
     wrong = f", {step.unaccounted} messages unaccounted for" if step.unaccounted else ""
+    wrong += "".join(f", BROKEN: {said}" for said in step.broken)
     if step.rounds is None:
         wrong += ", but no interval was traded afterwards"
     verdict = "PASS" if step.passed else "FAIL"
+    peak = _shown(step.peak_residual_eur_per_kwh, ".2g")
     return (
-        f"step {number}  {step.step:<32} gap peaked at {step.peak_gap_eur:.2g} EUR, {healed}"
+        f"step {number}  {step.step:<32} residual peaked at {peak} EUR/kWh, {healed}"
         f"{wrong}   {verdict}{limit}"
     )
 
@@ -190,14 +201,15 @@ def recovery_markdown(found: Recovery, picture: str) -> str:
         "",
         f"{'All steps passed.' if found.passed else 'Some steps failed.'} Times are in s;"
         " `healed` counts from the end of the fault,",
+        "`residual` is the largest distance of a price from the one that was settled later;",
         "`rounds` and `dearer` are of the first interval that was wholly traded afterwards; `lost`"
         " are messages",
         "that went nowhere, by reason, and `value lost` compares the cost of all intervals"
         " meanwhile with a run without faults.",
         "",
-        "| step | from … to | peak gap EUR | detected | healed | rounds | dearer | lost"
-        " | unaccounted | value lost EUR | limit | |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| step | from … to | peak residual EUR/kWh | peak gap EUR | detected | healed | rounds"
+        " | dearer | lost | unaccounted | value lost EUR | limit | |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         *(_row(step) for step in found.steps),
     ]
     return "\n".join([*lines, *(["", f"![The gap over time]({picture})"] if picture else []), ""])
@@ -208,6 +220,7 @@ def _row(step: StepOutcome) -> str:
     cells = (
         step.step,
         f"{step.begun_s:.1f} … {step.ended_s:.1f}",
+        _shown(step.peak_residual_eur_per_kwh, ".2g"),
         f"{step.peak_gap_eur:.2g}",
         _shown(step.detected_s, ".1f"),
         _shown(step.healed_s, ".1f"),

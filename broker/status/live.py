@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from peercell.agents.dso_messages import DsoStatus, DsoStatusQuery
+from peercell.agents.grid_messages import GridHello, GridWelcome
+from peercell.agents.grid_parts import AssetFacts
 from peercell.agents.membership_messages import MembershipMessage
 from peercell.agents.messages import Message
 from peercell.agents.trading.contract_messages import MarketStatus, MarketStatusQuery
@@ -49,6 +51,7 @@ class Told:
     hosts : counts of each peer; empty when they were not asked for
     faults : that are on, as their supervisor says
     later : the same, asked after all others: what has arrived by `hosts` was sent by `later`
+    assets : of the grid, with what they are set to; empty when they were not asked for
     """
 
     states: tuple[PeerState, ...]
@@ -57,6 +60,7 @@ class Told:
     hosts: Mapping[str, HostStatus] = field(default_factory=dict)
     later: Mapping[str, HostStatus] = field(default_factory=dict)
     faults: tuple[FaultState, ...] = ()
+    assets: tuple[AssetFacts, ...] = ()
 
 
 def ask_cell(folder: Path, note: RunNote, *, messages: bool = False) -> Told:
@@ -66,7 +70,8 @@ def ask_cell(folder: Path, note: RunNote, *, messages: bool = False) -> Told:
     ----------
     folder : of the run
     note : what the run is
-    messages : whether to ask each peer for its counts of messages as well
+    messages : whether to ask each peer for its counts of messages as well, and the grid for what
+        its assets are set to
 
     Raises
     ------
@@ -88,7 +93,11 @@ def ask_cell(folder: Path, note: RunNote, *, messages: bool = False) -> Told:
     faults = active_faults(folder)
     if not messages:
         return Told(states, market, dso, faults=faults)
-    return Told(states, market, dso, host_counts(states), host_counts(states), faults)
+    hosts = host_counts(states)
+    grids = (by_id[peer] for peer, role in note.roles.items() if role == "grid")
+    welcomes = [_answer(state, GridHello(0), GridWelcome) for state in grids]
+    assets = tuple(asset for each in welcomes if each is not None for asset in each.assets)
+    return Told(states, market, dso, hosts, host_counts(states), faults, assets)
 
 
 def active_faults(folder: Path) -> tuple[FaultState, ...]:

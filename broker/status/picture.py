@@ -11,6 +11,13 @@ from peercell.agents.dso_messages import DsoStatus
 from peercell.agents.grid_parts import BrokenLimit
 from peercell.agents.trading.calendar import MarketPhase, Moment
 from peercell.agents.trading.contract_messages import MarketStatus, Settlement
+from peercell.broker.checks import (
+    SetPoint,
+    confirmed,
+    heard_broken,
+    limits_broken,
+    trades_broken,
+)
 from peercell.broker.faults.texts import state_text
 from peercell.broker.plans.live import RunNote
 from peercell.broker.processes.crew import State
@@ -103,6 +110,7 @@ class Totals(Struct, frozen=True, kw_only=True):
 class Picture(Struct, frozen=True, kw_only=True):
     """A cell at one time; `unmet` says why it is not converged, `faults` what is broken on purpose.
 
+    `broken` says what no cell may ever do and this one does: a defect of peercell, see `checks`.
     `delivered` is the interval that is delivered, `traded` the one that is traded; each is None
     where there is none.
     """
@@ -110,6 +118,7 @@ class Picture(Struct, frozen=True, kw_only=True):
     cell: str
     converged: bool
     unmet: tuple[str, ...]
+    broken: tuple[str, ...]
     faults: tuple[str, ...]
     phase: MarketPhase
     at: datetime | None
@@ -137,11 +146,13 @@ def picture(note: RunNote, told: Told, now_s: float, *, allow_islands: bool = Fa
     moment = note.calendar.moment(now_s)
     apart = () if allow_islands else tuple(absences(_newest(note, told)))
     unmet = (*_processes_unmet(told), *apart, *_market_unmet(note, told, moment))
+    broken = tuple(_broken(told))
     delivered = moment.delivered
     return Picture(
         cell=note.cell,
-        converged=not unmet,
+        converged=not unmet and not broken,
         unmet=unmet,
+        broken=broken,
         faults=tuple(state_text(each, now_s) for each in told.faults),
         phase=moment.phase,
         at=None if delivered is None else note.calendar.at(delivered),
@@ -156,6 +167,17 @@ def picture(note: RunNote, told: Told, now_s: float, *, allow_islands: bool = Fa
         grid=_grid(told.dso),
         messages=_messages(told) if told.hosts else None,
         peers=dict(Counter(str(state.state) for state in told.states)),
+    )
+
+
+def _broken(told: Told) -> Iterator[str]:
+    """Yield what no cell may ever do, as far as the answers of its peers show it."""
+    settled = ((name, each.last) for name, each in told.market.items() if each.last is not None)
+    yield from trades_broken(confirmed(settled))
+    for peer, host in told.hosts.items():
+        yield from heard_broken(peer, host.heard)
+    yield from limits_broken(
+        SetPoint(each.asset, each.p_kw, each.q_kvar, each.rating_kva) for each in told.assets
     )
 
 

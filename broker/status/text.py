@@ -25,6 +25,7 @@ def status_text(seen: Picture) -> str:
 
 def _lines(seen: Picture) -> Iterator[str]:
     yield f'cell "{seen.cell}"  {"converged" if seen.converged else "not converged"}'
+    yield from (f"  BROKEN     {said}; no cell may ever do that" for said in seen.broken)
     yield from (f"  unmet      {reason}" for reason in seen.unmet)
     yield from (f"  fault      {each}" for each in seen.faults)
     yield f"  interval   {interval_text(seen)}"

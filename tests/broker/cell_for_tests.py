@@ -39,7 +39,8 @@ STATES = tuple(state(peer) for peer in NOTE.roles)
 
 
 def settlement(interval: int, peer: str, *, certified: bool = True) -> Settlement:
-    """Return what a member settled: 2 kWh sold to a peer at 0.2 EUR/kWh."""
+    """Return what a member settled: 2 kWh at 0.2 EUR/kWh, which the aggregator buys."""
+    sold, bought = (2.0, 0.0) if peer == "aggregator" else (0.0, 2.0)
     plan = TraderSettled(
         epoch=interval + 1,
         attempt=1,
@@ -49,7 +50,7 @@ def settlement(interval: int, peer: str, *, certified: bool = True) -> Settlemen
         generation_kwh=(3.0,),
         unserved_kwh=(0.0,),
         spilled_kwh=(0.0,),
-        trades=(LinkTrade(peer, (2.0,), (0.0,)),),
+        trades=(LinkTrade(peer, (sold,), (bought,)),),
         cost_eur=1.5,
         payment_eur=-0.4,
         gap_eur=3e-6,

@@ -169,7 +169,7 @@ def test_a_line_opens_for_a_while_and_rogue_words_do_no_harm(cell: Cell) -> None
     assert (row["id"], row["hits"]) == ("f4", 0)
     assert "trip of mg1.c1" in cell.run("--home", str(cell.home), "status").out
     cell.json("fault", "add", "replay", "50%", "mg2.trader", "--after", "300ms", "--for", "20s")
-    cell.json("fault", "add", "lie", "mg3.trader", "--price=-10", "--for", "2s")
+    cell.json("fault", "add", "lie", "mg3.trader", "--price=-10", "--for", "20s")
     until(lambda: _accounted(cell)["refused"].get("duplicate", 0) > 5)
     until(lambda: _accounted(cell)["refused"].get("bad-body", 0) > 5)
     cell.json("fault", "clear")

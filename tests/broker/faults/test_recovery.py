@@ -62,7 +62,11 @@ def interval(number: int, cost_eur: float) -> IntervalRow:
 
 
 def found(
-    ill_s: tuple[float, float], limit_s: float | None, after: Messages | None, traded: int = 4
+    ill_s: tuple[float, float],
+    limit_s: float | None,
+    after: Messages | None,
+    traded: int = 4,
+    broken: tuple[str, ...] = (),
 ) -> Recovery:
     """Return the recovery of a cell that is ill for a time after a loss from 2 s to 5 s."""
     step = Step(fault=Loss(share=0.3), at_s=2.0, for_s=3.0, limit_s=limit_s, name="loss")
@@ -71,7 +75,13 @@ def found(
     )
     record = StepRecord(step, row, 2.0, messages(1), after)
     samples = [
-        Sample(at_s / 2.0, 0.5 if at_s == 8 else 0.0, ("x",) * (ill_s[0] <= at_s / 2.0 < ill_s[1]))
+        Sample(
+            at_s / 2.0,
+            0.5 if at_s == 8 else 0.0,
+            ("x",) * (ill_s[0] <= at_s / 2.0 < ill_s[1]),
+            broken if at_s == 9 else (),
+            0.04 if at_s == 7 else None,
+        )
         for at_s in range(60)
     ]
     rows = [interval(number, 1.5) for number in range(traded)]
@@ -90,9 +100,9 @@ def test_a_step_that_heals_in_time_has_passed(tmp_path: Path) -> None:
     # From 2 s until it was well at 9 s, 1 was traded.
     assert step.value_lost_eur == 0.5
     assert "well after 4.0 s   PASS (limit 10 s)" in recovery_text(told)
-    assert "| loss | 2.0 … 5.0 | 0.5 | 1.0 | 4.0 | 9 | 5.0e-01 | 30 fault |" in recovery_markdown(
-        told, "x.png"
-    )
+    assert "residual peaked at 0.04 EUR/kWh" in recovery_text(told)
+    page = recovery_markdown(told, "x.png")
+    assert "| loss | 2.0 … 5.0 | 0.04 | 0.5 | 1.0 | 4.0 | 9 | 5.0e-01 | 30 fault |" in page
     picture = tmp_path / "x.svg"
     draw_recovery(told, picture)
     assert picture.read_text().count("<path") > 10
@@ -114,6 +124,12 @@ def test_a_step_fails(
     assert not told.passed
     assert "FAIL" in recovery_text(told)
     assert "Some steps failed." in recovery_markdown(told, "")
+
+
+def test_a_step_in_which_something_was_broken_fails() -> None:
+    told = found((3.0, 9.0), 10.0, messages(31), broken=("a sold what nobody bought",))
+    assert not told.passed
+    assert "BROKEN: a sold what nobody bought   FAIL" in recovery_text(told)
 
 
 def test_a_step_after_the_end_of_the_market_shows_nothing() -> None:

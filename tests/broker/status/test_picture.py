@@ -6,6 +6,7 @@ from io import StringIO
 from math import isclose
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 from tests.broker.cell_for_tests import (
     MARKET,
@@ -20,6 +21,8 @@ from tests.broker.cell_for_tests import (
     status,
 )
 
+from peercell.agents.grid_parts import AssetFacts
+from peercell.agents.trading.messages import LinkTrade
 from peercell.broker.faults.kinds import Loss
 from peercell.broker.faults.messages import FaultState
 from peercell.broker.faults.orders import Order
@@ -120,6 +123,23 @@ def test_what_became_of_messages_is_told() -> None:
         "  messages   30 sent = 7 applied + 1 (1 refused) dropped + 22 in flight;"
         " 3 (3 no-route) not sent; 0 refused; 16 UNACCOUNTED FOR\n"
     ) in status_text(seen)
+
+
+def test_what_no_cell_may_do_is_told() -> None:
+    fine = AssetFacts("pv-1", "1", "pv", 3.0, 4.0, 5.0)
+    assert picture(NOTE, replace(TOLD, assets=(fine,)), NOW_S).broken == ()
+    beyond = structs.replace(fine, q_kvar=5.0)
+    one_sided = settlement(1, "mg1.trader")
+    plan = structs.replace(one_sided.plan, trades=(LinkTrade("mg1.trader", (0.0,), (1.0,)),))
+    market = {**MARKET, "aggregator": status(structs.replace(one_sided, plan=plan))}
+    hosts = {"dso": host("dso", {}, {"mg1.trader": Heard(1, 0, 9, 9, 1, 0)})}
+    seen = picture(NOTE, replace(TOLD, market=market, hosts=hosts, assets=(beyond,)), NOW_S)
+    trade, count, rating = seen.broken
+    assert trade.startswith("mg1.trader sold (2.0,) kWh to aggregator in 1, which bought (1.0,)")
+    assert count.startswith("dso has lost count of what mg1.trader said")
+    assert rating.startswith("pv-1 is set to 5.83095 kVA")
+    assert not seen.converged
+    assert "BROKEN     pv-1" in status_text(seen)
 
 
 def test_what_is_broken_on_purpose_is_shown() -> None:

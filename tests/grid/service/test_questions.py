@@ -69,6 +69,11 @@ def test_a_welcome_says_what_is_mine() -> None:
     assert not welcome.operates
 
 
+def test_a_welcome_of_the_operator_names_all_assets_as_they_are_set() -> None:
+    welcome = Desk(service()).command(GridHello(3), GridWelcome)
+    assert {each.asset for each in welcome.assets} == {each.id for each in village().assets}
+
+
 @pytest.mark.parametrize(
     ("peer", "buses"),
     [("east", ["1", "2"]), ("watch", ["mv", *BUSES]), ("dso", ["mv", *BUSES]), ("stranger", [])],
