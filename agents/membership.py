@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from peercell.agents.admission import Charter, Members
 from peercell.agents.gossip import GossipSettings, Spreader
@@ -16,6 +16,8 @@ from peercell.agents.liveness import LivenessSettings, Neighbours
 from peercell.agents.membership_messages import (
     Admit,
     Admitted,
+    ChangeKeys,
+    KeysChanging,
     KnownPeer,
     Leave,
     MembershipMessage,
@@ -55,6 +57,8 @@ from peercell.agents.signing import Sign, SignedRecord, Verify
 
 CHECK_TIMER = "membership/check"
 LEASE_TIMER = "membership/lease"
+KEYS_TIMER = "membership/keys"
+OLD_KEYS_TIMER = "membership/old-keys"
 ANSWER_PEERS = 64
 FAVOURS_MAX = 64
 
@@ -89,6 +93,7 @@ class MembershipSettings(Struct, frozen=True):
     seeds : peers to turn to first; their endpoints are the host's business
     observer : peer that gets a copy of every fact the role records; "" for none
     charter : who belongs to the cell
+    old_keys_s : s during which old keys hold here after others have been told of new ones
     lease_s : s after which a record is forgotten; renewed at half of it
     gossip, liveness : their parts
     """
@@ -96,6 +101,7 @@ class MembershipSettings(Struct, frozen=True):
     seeds: tuple[str, ...] = ()
     observer: str = ""
     charter: Charter = Charter()
+    old_keys_s: float = 30.0
     lease_s: float = 86_400.0
     gossip: GossipSettings = GossipSettings()
     liveness: LivenessSettings = LivenessSettings()
@@ -145,7 +151,7 @@ class Member:
                 return self._receive(event, now_s)
             case TimerFired(name=name) if name.startswith("membership/"):
                 return self._fire(name, now_s)
-            case Commanded(request=Leave() | Admit() | RosterQuery() as request):
+            case Commanded(request=Leave() | Admit() | ChangeKeys() | RosterQuery() as request):
                 return self._obey(event.request_id, request, now_s)
             case Started():
                 return self._start(now_s) + self._tell(event, now_s)
@@ -159,6 +165,8 @@ class Member:
                 return self._leave(now_s)
             case Admit(admissions=admissions):
                 return self._admit(request_id, admissions, now_s)
+            case ChangeKeys():
+                return self._change_keys(request, now_s)
             case RosterQuery(first=first):
                 return [Reply(request_id, self._page(first, now_s))]
 
@@ -239,6 +247,22 @@ class Member:
         taken = sum(map(self._roster.members.knows, admissions))
         return [*actions, Reply(request_id, Admitted(taken, len(admissions) - taken))]
 
+    def _change_keys(self, told: ChangeKeys, now_s: float) -> list[Action]:
+        """Return what tells the others of new keys; those it talks with hear it before anybody."""
+        self._speaker = structs.replace(self._speaker, **structs.asdict(told))
+        actions = self._renew(now_s)
+        news = self._spreader.rumour([self._speaker.peer])
+        actions += [Send(peer, news) for peer in sorted(self._neighbours)]
+        return [*actions, SetTimer(KEYS_TIMER, self._settings.gossip.repair_s)]
+
+    def _end_overlap(self, *, told: bool) -> list[Action]:
+        """Return the next step of a change of keys: others know of it, or none uses the old."""
+        peer = self._speaker.peer
+        if told:
+            return [Record(KeysChanging(peer, overlapping=False))]
+        changing = Record(KeysChanging(peer, overlapping=True))
+        return [changing, SetTimer(OLD_KEYS_TIMER, self._settings.old_keys_s)]
+
     def _hear(self, sender: str, message: Message, now_s: float) -> list[Action]:
         """Return the answer to a message of the membership itself."""
         match message:
@@ -276,6 +300,8 @@ class Member:
                 return self._check(now_s)
             case "membership/lease":
                 return self._renew(now_s)
+            case "membership/keys" | "membership/old-keys":
+                return self._end_overlap(told=timer == OLD_KEYS_TIMER)
             case _:
                 return self._spreader.fire(timer, now_s)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
-from peercell.agents.signing import Count, PeerId, SignedRecord
+from peercell.agents.signing import Count, Endpoint, Key, PeerId, SignedRecord
 
 RECORDS_PER_MESSAGE = 16
 AGES_PER_MESSAGE = 256
@@ -85,6 +85,16 @@ class AdmissionLearned(Message, frozen=True):
     signed: SignedRecord
 
 
+class KeysChanging(Message, frozen=True):
+    """A fact for observers: the peer goes over to new keys, which others have been told by now.
+
+    First it says so `overlapping`, when the old keys still count here; then, when they do no more.
+    """
+
+    peer: PeerId
+    overlapping: bool
+
+
 class RecordConflict(Message, frozen=True):
     """A fact for observers: two records of one peer claim the same age."""
 
@@ -108,6 +118,14 @@ class PeerReturned(Message, frozen=True):
 
 class Leave(Message, frozen=True):
     """A request of the host: tell the others that this peer goes on purpose."""
+
+
+class ChangeKeys(Message, frozen=True):
+    """A request of the host: the operator has admitted these keys, and this is where they hold."""
+
+    signing_key: Key
+    curve_key: Key
+    endpoint: Endpoint
 
 
 class Admit(Message, frozen=True):
@@ -146,7 +164,9 @@ class RosterAnswer(Message, frozen=True):
 
 Gossip = Rumour | RosterHash | RosterPage | RecordsWanted
 Probing = Probe | ProbeAnswer | ProbeRequest | PeerAlive
-MembershipFact = RecordLearned | AdmissionLearned | RecordConflict | PeerSuspected | PeerReturned
-MembershipRequest = Leave | Admit | RosterQuery
+MembershipFact = (
+    RecordLearned | AdmissionLearned | KeysChanging | RecordConflict | PeerSuspected | PeerReturned
+)
+MembershipRequest = Leave | Admit | ChangeKeys | RosterQuery
 MembershipMessage = Gossip | Probing | MembershipFact | MembershipRequest | Admitted | RosterAnswer
 """All of this page."""

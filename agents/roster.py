@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from peercell.agents.admission import Admission, Members
 from peercell.agents.signing import (
     Count,
+    Endpoint,
     Instant,
     Key,
     Merged,
@@ -26,7 +27,6 @@ from peercell.agents.signing import (
 
 PEERS_MAX = 4096
 
-Endpoint = Annotated[str, Meta(pattern=r"^(tcp|ipc)://", max_length=128)]
 CurveKey = Annotated[bytes, Meta(max_length=32)]
 
 

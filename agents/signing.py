@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 PeerId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$")]
+Endpoint = Annotated[str, Meta(pattern=r"^(tcp|ipc)://", max_length=128)]
 Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]

@@ -8,6 +8,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from peercell.agents.membership import Member, MembershipSettings, Speaker
 from peercell.agents.membership_messages import (
     AdmissionLearned,
     Admit,
+    KeysChanging,
     Leave,
     MembershipMessage,
     PeerReturned,
@@ -34,7 +37,7 @@ from peercell.agents.protocol import Role
 from peercell.agents.roster import PeerRecord, record_of
 from peercell.agents.signing import Merged, Sign, SignedRecord
 from peercell.broker.addresses import Address
-from peercell.broker.clock import Clock, steady_clock
+from peercell.broker.clock import steady_clock
 from peercell.broker.home import CellHome
 from peercell.broker.inbound import Security
 from peercell.broker.journal import FORMAT, Journal, Start
@@ -52,9 +55,10 @@ from peercell.broker.reactor import Doors, Reactor
 from peercell.broker.rosterfile import Kept, RosterFile
 from peercell.broker.seat import Seat
 from peercell.broker.security.door import Door, Watch, Welcome
-from peercell.broker.security.identity import Identity, load_or_make_identity, verify
+from peercell.broker.security.identity import verify
+from peercell.broker.security.rotation import KeyChange, PeerKeyFile
 from peercell.broker.security.signing import signer
-from peercell.broker.sockets import LinkKeys, listen
+from peercell.broker.sockets import listen
 
 LOG_BYTES_MAX = 4 * 1024 * 1024
 _REFUSALS = {
@@ -119,34 +123,26 @@ def run_crew(
     doors = Doors(crew.endpoint, home.control(crew.name), listener)
     unions = [find(union) for union in crew.unions]
     with closing(RosterFile(home.roster(crew.name))) as roster, ExitStack() as stack:
-        place = _place(crew, home, roster)
+        place = _place(crew, roster)
         members = _members(place, roster)
-        security = None if members.is_open else Security(_link_keys(crew, home), members)
+        files = _key_files(crew, home, members)
+        link = files[crew.name]
+        security = None if members.is_open else Security(link.link_keys, members)
         reactor = stack.enter_context(Reactor(doors, [*unions, MembershipMessage], clock, security))
-        place = structs.replace(place, endpoint=crew.advertise or reactor.endpoint)
+        endpoint = crew.advertise or reactor.endpoint
+        place = structs.replace(place, endpoint=endpoint, curve_key=link.spoken.curve_public)
+        change = KeyChange(link, reactor.links, crew.advertise, partial(reactor.command, crew.name))
         for peer, endpoint in crew.seeds.items():
             reactor.route(peer, endpoint, crew.seed_keys.get(peer) or _newest_key(members, peer))
-        # Where a seed listens says who starts this process. What is remembered may be of a cell
-        # that has ended, whose addresses belong to nobody now.
         remembered = frozenset(roster.known(Kept.RECORD))
-
-        def note(peer: str, fact: Message) -> None:
-            _note_fact(roster, peer, fact)
-            if isinstance(fact, AdmissionLearned):
-                members.merge(fact.signed)
-            elif isinstance(fact, RecordLearned):
-                record = record_of(fact.signed)
-                if record.peer not in crew.seeds or fact.signed not in remembered:
-                    _follow(reactor, record)
-
-        reactor.observe(note)
+        reactor.observe(_Notes(crew, roster, members, reactor, change, remembered).take)
         if alive is not None:
             reactor.watch(alive, lambda: reactor.stop("the supervisor is gone"))
         for order in crew.faults:
             reactor.inject(order)
         incarnations = {}
         for spec in crew.peers:
-            seat = _take_seat(crew, spec, place, clock)
+            seat = _take_seat(crew, spec, place, files[spec.peer])
             incarnations[spec.peer] = seat.incarnation
             reactor.seat(seat)
             log.info("%s (%s) runs as incarnation %d", spec.peer, spec.role, seat.incarnation)
@@ -156,6 +152,40 @@ def run_crew(
         why = reactor.run()
         log.info("the process ends: %s", why)
         return why
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What a process makes of the facts that its roles record.
+
+    `remembered` are records of an earlier run. Where a seed listens says who starts this process:
+    what is remembered of it may be of a cell that has ended, whose addresses belong to nobody now.
+    """
+
+    crew: Crew
+    roster: RosterFile
+    members: Members
+    reactor: Reactor
+    change: KeyChange
+    remembered: frozenset[SignedRecord]
+
+    def take(self, peer: str, fact: Message) -> None:
+        """Remember a fact, and act on it where it is about members, addresses or keys."""
+        _note_fact(self.roster, peer, fact)
+        match fact:
+            case AdmissionLearned(signed=signed):
+                self.members.merge(signed)
+                # Peers that share a process share the key of its links: it cannot change alone.
+                if [spec.peer for spec in self.crew.peers] == [admission_of(signed).peer]:
+                    self.change.begin(admission_of(signed))
+            case KeysChanging(overlapping=overlapping):
+                self.change.go_on(overlapping=overlapping)
+            case RecordLearned(signed=signed):
+                record = record_of(signed)
+                if record.peer not in self.crew.seeds or signed not in self.remembered:
+                    _follow(self.reactor, record)
+            case _:
+                pass
 
 
 def find(reference: str) -> Any:
@@ -217,13 +247,14 @@ def _door(
     return Door(listen(*address), hear, Watch(reactor.watch, reactor.unwatch))
 
 
-def _identity(crew: Crew, home: CellHome, peer: str) -> Identity:
-    return load_or_make_identity(Path(crew.keys) if crew.keys else home.key(peer), peer)
-
-
-def _link_keys(crew: Crew, home: CellHome) -> LinkKeys:
-    link = _identity(crew, home, crew.name)
-    return LinkKeys(link.curve_public, link.curve_secret)
+def _key_files(crew: Crew, home: CellHome, members: Members) -> dict[str, PeerKeyFile]:
+    """Return the keys of the peers of a process, and of its links, which are named like it."""
+    named = Path(crew.keys) if crew.keys else None
+    peers = {crew.name, *(spec.peer for spec in crew.peers)}
+    return {
+        peer: PeerKeyFile(named or home.key(peer), peer, members.get(peer))
+        for peer in sorted(peers)
+    }
 
 
 def _members(place: Context, roster: RosterFile) -> Members:
@@ -240,9 +271,8 @@ def _newest_key(members: Members, peer: str) -> bytes:
     return admission.keys[0].curve if admission is not None else b""
 
 
-def _place(crew: Crew, home: CellHome, roster: RosterFile) -> Context:
-    """Return what the peers of a process have in common, without roles, signing keys, endpoint."""
-    link = _identity(crew, home, crew.name)
+def _place(crew: Crew, roster: RosterFile) -> Context:
+    """Return what the peers of a process have in common, without roles, keys and endpoint."""
     admissions = {*crew.charter.admissions, *roster.known(Kept.ADMISSION)}
     return Context(
         role="",
@@ -252,7 +282,6 @@ def _place(crew: Crew, home: CellHome, roster: RosterFile) -> Context:
         observer=crew.observer,
         known=roster.known(Kept.RECORD),
         unions=crew.unions,
-        curve_key=link.curve_public,
         charter=structs.replace(crew.charter, admissions=tuple(sorted(admissions, key=_by_record))),
     )
 
@@ -261,14 +290,14 @@ def _by_record(signed: SignedRecord) -> bytes:
     return signed.record
 
 
-def _take_seat(crew: Crew, spec: PeerSpec, place: Context, clock: Clock) -> Seat:
+def _take_seat(crew: Crew, spec: PeerSpec, place: Context, keys: PeerKeyFile) -> Seat:
     home = CellHome(Path(crew.folder))
-    identity = _identity(crew, home, spec.peer)
+    clock = steady_clock()
     incarnation = home.next_incarnation(spec.peer, clock())
     context = structs.replace(
         place,
         role=spec.role,
-        signing_key=identity.public.signing,
+        signing_key=keys.own.public.signing,
         seeds=tuple(seed for seed in place.seeds if seed != spec.peer),
     )
     start = Start(
@@ -281,12 +310,12 @@ def _take_seat(crew: Crew, spec: PeerSpec, place: Context, clock: Clock) -> Seat
         spec.seed,
         msgspec.msgpack.encode(context),
     )
-    member = _member(spec, incarnation, context, identity.sign)
+    member = _member(spec, incarnation, context, keys.sign)
     size = crew.journal_bytes_max
     journal = Journal(home.journal(spec.peer), start, size) if size else None
     seat = Seat(spec.peer, member, incarnation, journal, farewell=Leave())
     if context.charter.operator:
-        seat.streams.sign = signer(identity.sign)
+        seat.streams.sign = signer(keys.sign_spoken)
     return seat
 
 

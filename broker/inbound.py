@@ -93,6 +93,18 @@ class Inbound:
         port = int(self.endpoint.rpartition(":")[2]) if is_tcp(endpoint) else 0
         self._watch = FloodWatch(port, self._ban)
 
+    def listen_also(self, keys: LinkKeys) -> str:
+        """Listen with other keys as well, at another port, and return the endpoint of that."""
+        lock(self.pull, keys)
+        # The socket that was handed over is served already.
+        self.pull.setsockopt(zmq.USE_FD, -1)
+        return bind(self.pull, f"{self.endpoint.rpartition(':')[0]}:*")
+
+    def listen_only(self, endpoint: str) -> None:
+        """Listen no more at the endpoint of before, but at one that `listen_also` has returned."""
+        self.pull.unbind(self.endpoint)
+        self.endpoint = endpoint
+
     @property
     def knocks(self) -> Socket | None:
         """Has handshakes to be answered; None where links have no keys."""

@@ -170,10 +170,15 @@ class Outbound:
             if not link.outbox:
                 self._close(address)
             elif link.blocked and address.key:
-                self._poller.unregister(link.push)
-                link.push.close()
-                link.push, link.used_s = self._connected(address), now_s
-                self._poller.register(link.push, zmq.POLLOUT)
+                link.used_s = now_s
+                self._renew(address, link)
+
+    def relink(self, keys: LinkKeys) -> None:
+        """Use other keys from now on, on open links as well; nothing that waits is lost."""
+        self._keys = keys
+        for address, link in self._links.items():
+            if self._is_locked(address):
+                self._renew(address, link, FAREWELL_MS)
 
     def close(self) -> None:
         """Close all links: what was sent has a moment to leave, what waits is dropped."""
@@ -202,6 +207,15 @@ class Outbound:
             unlock(push, self._keys, address.key)
         connect(push, address.endpoint)
         return push
+
+    def _renew(self, address: Address, link: _Link, linger_ms: int = 0) -> None:
+        """Connect a link anew."""
+        if link.blocked:
+            self._poller.unregister(link.push)
+        link.push.close(linger=linger_ms)
+        link.push = self._connected(address)
+        if link.blocked:
+            self._poller.register(link.push, zmq.POLLOUT)
 
     def _refresh(self, link: _Link) -> None:
         link.fresh = True

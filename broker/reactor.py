@@ -143,6 +143,11 @@ class Reactor:
         self._stop_reason: str | None = None
 
     @property
+    def links(self) -> tuple[Inbound, Outbound]:
+        """The ends of the links of this host, for whoever changes its keys."""
+        return self._inbound, self._outbound
+
+    @property
     def waiting(self) -> int:
         """Messages that roles have handed over and that have not left yet."""
         return self._outbound.waiting

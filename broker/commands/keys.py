@@ -33,6 +33,7 @@ from peercell.broker.terminal.command import Session, data_command
 from peercell.broker.terminal.output import Answer, listing, record
 from peercell.broker.terminal.params import duration, endpoint
 
+OPERATOR = "operator"
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _operator_option = click.option(
     "--operator", type=_FILE, required=True, help="Secret keys of the operator of the cell."
@@ -62,7 +63,11 @@ def new(peer: str, out: Path) -> Answer:
     fingerprint is for reading over the phone.
     """
     made = new_keys(peer, out)
-    return record(made, _made_text(made), f"next, at the operator's: {_admit_words(made)}")
+    if peer == OPERATOR:
+        next_step = f"next: peercell keys admit PEER.pub --operator {made.secret}"
+    else:
+        next_step = f"next, at the operator's: {_admit_words(made)}"
+    return record(made, _made_text(made), next_step)
 
 
 @data_command("show", "peercell keys show keys/mg3.trader.pub keys/mg3.trader.join -o json")
@@ -140,8 +145,10 @@ def admit(session: Session, public: Path, operator: Path, wanted: _Wanted) -> An
     processes here are told.
     """
     signer, keys, now_s = load_identity(operator), load_public(public), steady_clock()()
-    cell = wanted.cell or _running_cell(session.home)
-    part = part_at(CellHome(session.home / cell), keys.peer)
+    run = wanted.cell or _running_cell(session.home)
+    part = part_at(CellHome(session.home / run), keys.peer)
+    # A run may have another name than the cell that the operator speaks of.
+    cell = next((each.cell for each in admissions_below(session.home, run)), run)
     role = wanted.role or (part.spec.role if part else "")
     if not role:
         raise PeercellError(

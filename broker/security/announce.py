@@ -71,9 +71,9 @@ def tell_door(address: tuple[str, int], word: SignedRecord) -> Told:
     return Told(1, 0)
 
 
-def admissions_below(home: Path) -> Iterator[Admission]:
-    """Yield the admissions that processes below a folder of runs have kept."""
-    for path in sorted(home.glob("*/state/*.roster")):
+def admissions_below(home: Path, run: str = "*") -> Iterator[Admission]:
+    """Yield the admissions that processes below a folder of runs have kept, of one run or all."""
+    for path in sorted(home.glob(f"{run}/state/*.roster")):
         for kept in read_roster(path, Kept.ADMISSION):
             yield admission_of(kept)
 

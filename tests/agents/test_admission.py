@@ -20,7 +20,13 @@ from peercell.agents.admission import (
     sign_admission,
 )
 from peercell.agents.membership import MembershipSettings, Speaker
-from peercell.agents.membership_messages import AdmissionLearned, Admit, Admitted
+from peercell.agents.membership_messages import (
+    AdmissionLearned,
+    Admit,
+    Admitted,
+    ChangeKeys,
+    KeysChanging,
+)
 from peercell.agents.messages import Message
 from peercell.agents.protocol import PeerDown, PeerUp
 from peercell.agents.signing import Merged, SignedRecord
@@ -254,3 +260,24 @@ def test_what_nobody_signed_is_answered_so_and_goes_no_further() -> None:
     ]
     assert {each.peer for each in learned} == {"good"}
     assert len(learned) == 3
+
+
+def test_a_peer_that_changes_its_keys_is_followed_by_all_and_never_down() -> None:
+    network = Network()
+    talkers = village(network, 8)
+    both = rotated(admission("p3"), keys("fresh"), 2, 3600.0)
+    network.command("p6", Admit((by_operator(both),)))
+    network.run(3.0)
+    before = {number: len(talker.told) for number, talker in enumerate(talkers)}
+    speak = network.members["p3"]._speaker
+    network.members["p3"]._speaker = msgspec.structs.replace(speak, sign=sign_as("fresh"))
+    fresh = keys("fresh")
+    network.command("p3", ChangeKeys(fresh.signing, fresh.curve, "tcp://127.0.0.1:77"))
+    network.run(60.0)
+    for peer in network.members:
+        known = network.roster(peer).get("p3")
+        assert known is not None
+        assert (known.curve_key, known.endpoint) == (fresh.curve, "tcp://127.0.0.1:77")
+    changes = [fact for _, at, fact in network.facts if isinstance(fact, KeysChanging)]
+    assert changes == [KeysChanging("p3", overlapping=True), KeysChanging("p3", overlapping=False)]
+    assert all(len(talker.told) == before[number] for number, talker in enumerate(talkers))
