@@ -65,7 +65,7 @@ for _name, _target, _line in (
     ("restart", "restart:restart", "End the processes of peers and start them again."),
     ("down", "cell:down", "End a cell and all its processes."),
     ("host", "host:host", "Run a part of a cell in the foreground, such as in a container."),
-    ("doctor", "doctor:doctor", "Check whether this machine can run a cell."),
+    ("doctor", "doctor:doctor", "Check whether this machine can run a cell, or dial a peer."),
     ("replay", "replay:replay", "Run a peer again from its journal and compare what it does."),
 ):
     cli.defer(_name, f"peercell.broker.commands.{_target}", _line)
