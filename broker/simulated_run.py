@@ -40,7 +40,7 @@ def simulate(order: RunOrder, say: Callable[[str], None], faults: FaultPlan = NO
     cell = simulation(_faults(config.cell.network), plan.seed)
     for spec in peer_specs(plan):
         cell.enlist(spec.peer, partial(_build, spec), role_name=spec.role)
-    stage(faults, cell, note.roles, note.begins_s, grid.cell)
+    stage(faults.seeded(plan.seed), cell, note.roles, note.begins_s, grid.cell)
     run = Run(note, ())
     told = 0
     say(HEADER)

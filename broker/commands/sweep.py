@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 from msgspec import Struct
@@ -70,12 +70,15 @@ def with_order(run: Callable[..., Answer]) -> Callable[..., Answer]:
     @click.option(
         "--day", type=day_param, help="Run this whole day instead of what the config says."
     )
+    @click.option(
+        "--faults",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Plan of what is broken in every run; if it has no seed, by that of the run.",
+    )
     @wraps(run)
-    def command(
-        config: Path, axes: tuple[Axis, ...], seeds: int, seed: int, day: date | None,
-        **others: object,
-    ) -> Answer:  # fmt: skip
-        order = SweepOrder(config=config, day=day, axes=axes, seed=seed, seeds=seeds)
+    def command(config: Path, axes: tuple[Axis, ...], **others: Any) -> Answer:
+        told = {key: others.pop(key) for key in ("seeds", "seed", "day", "faults")}
+        order = SweepOrder(config=config, axes=axes, **told)
         return run(order=order, **others)
 
     return command
@@ -104,7 +107,7 @@ def with_workers(run: Callable[..., Answer]) -> Callable[..., Answer]:
 @data_command(
     "sweep",
     "peercell sweep configs/rural1.toml --set network.loss=0:40%:10% --seeds 20 --out runs/loss",
-    "peercell sweep configs/rural1.toml --set trading.method=rce,relax --out runs/method",
+    "peercell sweep configs/rural1.toml --faults storm.toml --seeds 9 --out runs/storm",
 )
 @with_order
 @with_workers
@@ -123,7 +126,7 @@ def sweep(session: Session, order: SweepOrder, workers: Workers, out: Path) -> A
     folder says why.
     """
     check_order(order)
-    with SweepWriter(out, order, config_hash(order.config)) as writer:
+    with SweepWriter(out, order, config_hash(order.config, order.faults)) as writer:
         tally = _run(order, workers, writer, quiet=session.quiet)
         return _answer(order, writer.finished(), tally, out)
 

@@ -72,7 +72,7 @@ class Campaign:
     begun: list[StepRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        steps = self.plan.seeded.steps
+        steps = self.plan.seeded(self.note.seed).steps
         self._to_come = sorted(steps, key=lambda step: step.at_s)
 
     @property

@@ -60,21 +60,21 @@ class FaultPlan(Struct, frozen=True):
 
     Parameters
     ----------
-    seed : of all chance that no step has a seed of its own for
+    seed : of all chance that no step has a seed of its own for; None for that of the run
     steps : what happens
     """
 
-    seed: Seed = 0
+    seed: Seed | None = None
     steps: tuple[Step, ...] = ()
 
-    @property
-    def seeded(self) -> "FaultPlan":
-        """The same plan with a seed in every step."""
+    def seeded(self, run_seed: int = 0) -> "FaultPlan":
+        """Return the same plan with a seed in every step, for a run with a seed."""
+        first = run_seed if self.seed is None else self.seed
         return FaultPlan(
-            self.seed,
+            first,
             tuple(
                 step if step.seed is not None else msgspec.structs.replace(step, seed=seed)
-                for seed, step in enumerate(self.steps, start=self.seed)
+                for seed, step in enumerate(self.steps, start=first)
             ),
         )
 
@@ -144,7 +144,7 @@ def plan_of_journal(lines: bytes, name: str) -> FaultPlan:
             steps.append(_read_line(line))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ConfigError(f"{name}:{number}: this is no fault", str(error)) from None
-    return FaultPlan(0, tuple(steps)).seeded
+    return FaultPlan(0, tuple(steps)).seeded()
 
 
 def journal_of(steps: Iterable[Step]) -> bytes:

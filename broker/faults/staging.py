@@ -68,7 +68,7 @@ def stage(
     PeercellError : a step cannot be carried out in simulation.
     """
     there = _Stage(cell, roles, origin_s, grid)
-    for number, step in enumerate(plan.seeded.steps):
+    for number, step in enumerate(plan.seeded().steps):
         _schedule(there, step, number)
 
 

@@ -35,6 +35,7 @@ class SweepNote(Struct, frozen=True, kw_only=True):
     day, seed : as in `SweepOrder`
     places, values : keys of the config, and the values of each
     seeds : most that were ever asked for
+    faults : absolute path of the plan of what is broken in every run; "" for nothing
     """
 
     config: str
@@ -45,6 +46,7 @@ class SweepNote(Struct, frozen=True, kw_only=True):
     places: tuple[Keys, ...]
     values: tuple[tuple[Any, ...], ...]
     seeds: int
+    faults: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -198,6 +200,7 @@ def _note(order: SweepOrder, config_hash: str) -> SweepNote:
         places=tuple(axis.place for axis in order.axes),
         values=tuple(tuple(each) for each in values),
         seeds=order.seeds,
+        faults="" if order.faults is None else str(order.faults.resolve()),
     )
 
 
@@ -205,7 +208,8 @@ def _check_same(files: SweepFolder, note: SweepNote) -> None:
     """Refuse to mix the runs of two sweeps."""
     there = files.note()
     for name, what in (
-        ("config_hash", "config"),
+        ("faults", "plan of faults"),
+        ("config_hash", "config or plan" if note.faults else "config"),
         ("version", "version of peercell"),
         ("day", "day"),
         ("seed", "--seed"),

@@ -20,7 +20,8 @@ class Repro(Struct, frozen=True, kw_only=True):
     run : its number in the sweep
     command : that repeats it
     seed, config, config_hash, versions : on which it was run
-    same_config : whether the config and its grid are what they were; None when they are gone
+    same_config : whether the config, its grid and the plan of faults are what they were; None when
+        they are gone
     """
 
     run: int
@@ -35,16 +36,16 @@ class Repro(Struct, frozen=True, kw_only=True):
 def repro_of(found: SweptRun) -> Repro:
     """Return how to repeat a run of a sweep."""
     note, run = found.sweep.note, found.run
-    path = Path(note.config)
+    path, plan = Path(note.config), Path(note.faults) if note.faults else None
     try:
-        same = config_hash(path) == run.config_hash
+        same = config_hash(path, plan) == run.config_hash
     except (PeercellError, OSError):
         same = None
     values = [run.settings[key] for key in note.keys]
     settings = [Setting(*each) for each in zip(note.places, values, strict=True)]
     return Repro(
         run=run.run,
-        command=_command(path, note.day, settings, run.seed),
+        command=_command(path, note.day, settings, run.seed, plan),
         seed=run.seed,
         config=note.config,
         config_hash=run.config_hash,
@@ -70,12 +71,19 @@ def repro_text(repro: Repro) -> str:
     )
 
 
-def _command(config: Path, day: date | None, settings: list[Setting], seed: int) -> str:
-    here = Path.cwd()
-    named = config.relative_to(here) if config.is_relative_to(here) else config
-    words = ["peercell", "run", str(named), "--sim"]
+def _command(
+    config: Path, day: date | None, settings: list[Setting], seed: int, plan: Path | None
+) -> str:
+    words = ["peercell", "run", _from_here(config), "--sim"]
     if day is not None:
         words += ["--day", f"{day}"]
     for setting in settings:
         words += ["--set", str(setting)]
+    if plan is not None:
+        words += ["--faults", _from_here(plan)]
     return shlex.join([*words, "--seed", str(seed)])
+
+
+def _from_here(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -23,6 +23,7 @@ from peercell.agents.errors import MissingExtraError, PeercellError
 from peercell.broker.config import load_grid, read_config
 from peercell.broker.configuration.setting import Axis
 from peercell.broker.configuration.toml_file import Setting
+from peercell.broker.faults.plan import FaultPlan, read_plan
 from peercell.broker.outcomes.results import IntervalRow, Run
 from peercell.broker.outcomes.verdict import verdict
 from peercell.broker.plans.cell import plan_cell
@@ -44,6 +45,7 @@ class SweepOrder(Struct, frozen=True, kw_only=True):
     axes : settings to try, each value of each with those of all others
     seed : from which those of the runs are made
     seeds : how many runs each of the settings gets
+    faults : file of the plan of what is broken in every run; None for nothing
     """
 
     config: Path
@@ -51,6 +53,7 @@ class SweepOrder(Struct, frozen=True, kw_only=True):
     axes: tuple[Axis, ...] = ()
     seed: int = 1
     seeds: int = 1
+    faults: Path | None = None
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -59,7 +62,7 @@ class Case(Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     number : from 0
-    config, day : see `SweepOrder`
+    config, day, faults : see `SweepOrder`
     settings : in place of what the config says
     seed : likewise
     config_hash : what `config_hash` has to be when the run begins
@@ -71,6 +74,7 @@ class Case(Struct, frozen=True, kw_only=True):
     settings: tuple[Setting, ...]
     seed: int
     config_hash: str
+    faults: Path | None = None
 
     @property
     def order(self) -> RunOrder:
@@ -135,6 +139,7 @@ def cases(order: SweepOrder, config_hash: str) -> Iterator[Case]:
                 ),
                 seed=seed,
                 config_hash=config_hash,
+                faults=order.faults,
             )
             number += 1
 
@@ -181,17 +186,18 @@ def check_order(order: SweepOrder) -> None:
                 plan_cell(config, load_grid(config), 0.0)
 
 
-def config_hash(path: Path) -> str:
-    """Return what tells a config and its grid from others; comments do not count.
+def config_hash(path: Path, faults: Path | None = None) -> str:
+    """Return what tells a config, its grid and a plan from others; comments do not count.
 
     Raises
     ------
-    ConfigError : the file is no config.
-    OSError : the file cannot be read.
+    ConfigError : a file is no config, or no plan.
+    OSError : a file cannot be read.
     """
     config = read_config(path)
     said = msgspec.json.encode(config.file.tables, order="sorted")
-    return blake2b(said + load_grid(config).hash.encode(), digest_size=16).hexdigest()
+    broken = b"" if faults is None else msgspec.json.encode(read_plan(faults))
+    return blake2b(said + load_grid(config).hash.encode() + broken, digest_size=16).hexdigest()
 
 
 def run_case(case: Case) -> Outcome:
@@ -199,8 +205,9 @@ def run_case(case: Case) -> Outcome:
     settings = {setting.key: builtins(setting.value) for setting in case.settings}
     try:
         _check_unchanged(case)
-        run = simulate(case.order, lambda _: None)
-        result = builtins(verdict(run))
+        plan = FaultPlan() if case.faults is None else read_plan(case.faults)
+        run = simulate(case.order, lambda _: None, plan)
+        result = builtins(verdict(run, plan.steps))
     except (PeercellError, OSError) as error:
         return Failed(run=case.number, settings=settings, seed=case.seed, reason=str(error))
     return Finished(
@@ -224,8 +231,9 @@ def _residuals(run: Run) -> Iterator[tuple[float | None, ...]]:
 
 
 def _check_unchanged(case: Case) -> None:
-    if config_hash(case.config) != case.config_hash:
-        raise PeercellError(f"{case.config} has changed since the sweep began")
+    if config_hash(case.config, case.faults) != case.config_hash:
+        plan = "" if case.faults is None else f" or {case.faults}"
+        raise PeercellError(f"{case.config}{plan} has changed since the sweep began")
 
 
 def versions() -> dict[str, str]:

@@ -37,5 +37,5 @@ def test_a_seed_says_how_to_repeat_it() -> None:
 def test_a_seed_always_breaks_the_same_and_can_be_written_down() -> None:
     names = ("a", "b", "c")
     assert plan_of(3, names) == plan_of(3, names) != plan_of(4, names)
-    steps = plan_of(3, names).seeded.steps
+    steps = plan_of(3, names).seeded().steps
     assert plan_of_journal(journal_of(steps), "plan").steps == steps
