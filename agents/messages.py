@@ -16,7 +16,9 @@ class Message(Struct, frozen=True, array_like=True, tag=True, gc=False):
     -----
     `newest_by` names the fields that say which quantity a message states: an unsent message of the
     same kind and the same values there is replaced, never queued behind. `()` keeps one message a
-    kind and receiver; None, the default, keeps them all.
+    kind and receiver; None, the default, keeps them all. A message that `binds` its sender leaves
+    only when all is saved that the sender is to remember.
     """
 
     newest_by: ClassVar[tuple[str, ...] | None] = None
+    binds: ClassVar[bool] = False

@@ -13,8 +13,14 @@ from msgspec import Struct
 from peercell.agents.messages import Message
 
 
-class Started(Struct, frozen=True, tag=True, gc=False):
-    """The host runs the role now; always the first event, again after each restart."""
+class Started(Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
+    """The host runs the role now; always the first event, again after each restart.
+
+    `memory` is what earlier runs have asked to `Remember`, by name; empty in the first run, and
+    when the disk was lost.
+    """
+
+    memory: dict[str, bytes] = {}
 
 
 class Received(Struct, frozen=True, tag=True, gc=False):
@@ -87,7 +93,19 @@ class Reply(Struct, frozen=True, tag=True, gc=False):
     answer: Message
 
 
-Action = Send | SetTimer | CancelTimer | Record | Reply
+class Remember(Struct, frozen=True, tag=True, gc=False):
+    """Keep something for the next run, in place of what had its name.
+
+    No message that follows and `binds` leaves before it is kept. So a role that asks for it first,
+    and speaks then, finds in its next run all that others may rely on. What it is only the role
+    knows.
+    """
+
+    name: str
+    what: bytes
+
+
+Action = Send | SetTimer | CancelTimer | Record | Reply | Remember
 
 
 class Role(Protocol):

@@ -41,6 +41,7 @@ from peercell.broker.clock import steady_clock
 from peercell.broker.home import CellHome
 from peercell.broker.inbound import Security
 from peercell.broker.journal import FORMAT, Journal, Start
+from peercell.broker.memory import MemoryFile
 from peercell.broker.processes.crew import (
     Context,
     Crew,
@@ -316,6 +317,7 @@ def _take_seat(crew: Crew, spec: PeerSpec, place: Context, keys: PeerKeyFile) ->
     seat = Seat(spec.peer, member, incarnation, journal, farewell=Leave())
     if context.charter.operator:
         seat.streams.sign = signer(keys.sign_spoken)
+    seat.memory = MemoryFile(home.memory(spec.peer), msgspec.msgpack.encode(spec))
     return seat
 
 

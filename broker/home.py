@@ -69,9 +69,9 @@ class CellHome:
         """The records that a process has learned."""
         return self.folder / "state" / f"{name}.roster"
 
-    def old_roster(self, name: str) -> Path:
-        """A copy of that, from before anything was broken on purpose."""
-        return self.folder / "state" / f"{name}.roster.old"
+    def memory(self, peer: str) -> Path:
+        """What a peer remembers of its earlier runs."""
+        return self.folder / "state" / f"{peer}.memory"
 
     @property
     def faults(self) -> Path:

@@ -23,6 +23,7 @@ from peercell.agents.protocol import (
     Event,
     Received,
     Record,
+    Remember,
     Reply,
     Send,
     SetTimer,
@@ -66,6 +67,7 @@ _TIDY, _FAULTS, _LOOK = ("", "tidy"), ("", "faults"), ("", "look")
 log = logging.getLogger(__name__)
 
 Observer = Callable[[str, Message], None]
+Quiet = SetTimer | CancelTimer | Remember | Record | Reply
 
 
 class Doors(NamedTuple):
@@ -167,7 +169,7 @@ class Reactor:
         """Take a role in and tell it that it runs."""
         self._places[seat.peer] = Place(seat, Gate(self._codec))
         self._suffer(self._clock())
-        self._step(seat, Started(), self._clock() + self._ahead_s)
+        self._step(seat, Started(seat.remembered), self._clock() + self._ahead_s)
         for order in self._injector.orders:
             self._command(order, begins=True)
 
@@ -239,19 +241,16 @@ class Reactor:
         faulty = not self._injector.is_idle
         if faulty or self._outbound.has_news or not self._goes_on_by(now_s + SOON_S):
             for place in self._places.values():
-                if (journal := place.seat.journal) is not None:
-                    journal.flush()
+                place.seat.flush()
         if faulty:
             self._injector.release(self._clock() + self._ahead_s)
             self._suffer(self._clock())
         self._outbound.flush(now_s)
 
     def close(self) -> None:
-        """Give what was sent a moment to leave, close the journals and all sockets."""
-        why = self._stop_reason or "failed"
+        """Give what was sent a moment to leave, close all files and sockets."""
         for place in self._places.values():
-            if (journal := place.seat.journal) is not None:
-                journal.close(self._clock(), why)
+            place.seat.close(self._clock(), self._stop_reason or "failed")
         self._outbound.close()
         self._context.destroy(linger=FAREWELL_MS)
 
@@ -288,9 +287,8 @@ class Reactor:
                 message = place.gate.admit(envelope, now_s, caller)
                 if message is None:
                     continue
-                seat = place.seat
-                if actions := seat.step(Received(envelope.src, message), now_s):
-                    self._act(seat, actions, now_s)
+                if actions := place.seat.step(Received(envelope.src, message), now_s):
+                    self._act(place.seat, actions, now_s)
 
     def _fire(self, now_s: float) -> None:
         """Tell the roles which of their timers have run out."""
@@ -300,14 +298,11 @@ class Reactor:
                 if wrong := self._unaccounted():
                     log.error("%d messages of this host are unaccounted for", wrong)
                 self._timers.set(_TIDY, now_s + TIDY_S)
-                continue
-            if (peer, name) == _LOOK:
+            elif (peer, name) == _LOOK:
                 self._timers.set(_LOOK, now_s + self._inbound.look(now_s))
-                continue
-            if (peer, name) == _FAULTS:
-                continue
-            self.lateness.note(now_s - due_s)
-            self._step(self._places[peer].seat, TimerFired(name), now_s + self._ahead_s)
+            elif (peer, name) != _FAULTS:
+                self.lateness.note(now_s - due_s)
+                self._step(self._places[peer].seat, TimerFired(name), now_s + self._ahead_s)
 
     def _step(self, seat: Seat, event: Event, now_s: float) -> None:
         self._act(seat, seat.step(event, now_s), now_s)
@@ -315,25 +310,31 @@ class Reactor:
     def _act(self, seat: Seat, actions: Sequence[Action], now_s: float) -> None:
         """Do what a role asks for; what is to be sent waits for the end of the turn."""
         for action in actions:
-            # First of all, and not as a case: these come by the dozen, and to match costs thrice.
-            if isinstance(action, Send):
+            # No case for a Send: these come by the dozen, and to match costs thrice.
+            if not isinstance(action, Send):
+                self._do(seat, action, now_s)
+            elif seat.unsaved and action.message.binds and not seat.save():
+                seat.withhold(action.to)
+            else:
                 self._put(seat.streams[action.to], action.message, now_s)
-                continue
-            match action:
-                case SetTimer():
-                    due_s = now_s - self._ahead_s + action.after_s
-                    self._timers.set((seat.peer, action.name), due_s)
-                case CancelTimer():
-                    self._timers.cancel((seat.peer, action.name))
-                case Record():
-                    for observer in self._observers:
-                        observer(seat.peer, action.fact)
-                case Reply() if action.request_id < 0:
-                    self._injector.answered(action.request_id, action.answer)
-                case Reply():
-                    self._control.answer(action.request_id, action.answer)
-                case _:
-                    assert_never(action)
+
+    def _do(self, seat: Seat, action: Quiet, now_s: float) -> None:
+        """Do what a role asks for that is no message to a peer."""
+        match action:
+            case SetTimer():
+                self._timers.set((seat.peer, action.name), now_s - self._ahead_s + action.after_s)
+            case CancelTimer():
+                self._timers.cancel((seat.peer, action.name))
+            case Remember():
+                seat.remember(action.name, action.what)
+            case Record():
+                for observer in self._observers:
+                    observer(seat.peer, action.fact)
+            case Reply(request_id=asked):
+                tell = self._injector.answered if asked < 0 else self._control.answer
+                tell(asked, action.answer)
+            case _:
+                assert_never(action)
 
     def _signalled(self, signals: StopSignals) -> None:
         if (name := signals.read()) is not None:
@@ -392,9 +393,8 @@ class Reactor:
 
     def _command(self, order: Order, *, begins: bool) -> None:
         """Tell the grid service, where it is here, what a fault does to the grid."""
-        now_s = self._clock()
-        request = grid_request(order, now_s, begins=begins)
+        request = grid_request(order, self._clock(), begins=begins)
         for peer in order.peers if request is not None else ():
             if request is not None and (place := self._places.get(peer)) is not None:
-                request_id = self._injector.ask(order, begins=begins)
-                self._step(place.seat, Commanded(request_id, request), now_s + self._ahead_s)
+                asked = Commanded(self._injector.ask(order, begins=begins), request)
+                self._step(place.seat, asked, self._clock() + self._ahead_s)

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Event, Role
 from peercell.broker.journal import Journal
+from peercell.broker.memory import MemoryFile
 from peercell.broker.outbox import Streams
+from peercell.broker.wire import Drop
 
 Step = Callable[[Event, float], list[Action]]
 
@@ -25,6 +27,8 @@ class Seat:
 
     Attributes
     ----------
+    memory : what outlives the run; None where nothing does
+    unsaved : whether something is to be remembered that is not saved, so that nothing may bind it
     step : what the role does about an event at a host time; recorded where there is a journal
     streams : what the role says, by receiver
     unsent : messages dropped before they left, by reason
@@ -43,9 +47,46 @@ class Seat:
         self.peer = peer
         self.step: Step = role.step if journal is None else _on_record(role, journal)
         self.incarnation = incarnation
+        self.memory: MemoryFile | None = None
+        self.unsaved = False
         self.journal = journal
         self.streams = Streams(peer, incarnation)
         self.unsent = self.streams.unsent
+
+    def remember(self, name: str, what: bytes) -> None:
+        """Keep something for the next run."""
+        if self.memory is not None:
+            self.memory.remember(name, what)
+            self.unsaved = self.memory.unsaved
+
+    @property
+    def remembered(self) -> dict[str, bytes]:
+        """What earlier runs have asked for to be remembered, and this one."""
+        return {} if self.memory is None else dict(self.memory.kept)
+
+    def save(self) -> bool:
+        """Return whether all that is to be remembered is saved, after having tried again."""
+        if self.memory is not None:
+            self.memory.save()
+            self.unsaved = self.memory.unsaved
+        return not self.unsaved
+
+    def flush(self) -> None:
+        """Hand what was recorded to the operating system."""
+        if self.journal is not None:
+            self.journal.flush()
+
+    def withhold(self, to: str) -> None:
+        """Count a message that it must not say."""
+        self.streams[to].handed += 1
+        self.unsent[Drop.UNSAVED] += 1
+
+    def close(self, now_s: float, why: str) -> None:
+        """Close its files; the journal says why."""
+        if self.journal is not None:
+            self.journal.close(now_s, why)
+        if self.memory is not None:
+            self.memory.close()
 
     @property
     def handed(self) -> int:

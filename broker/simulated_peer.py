@@ -1,13 +1,15 @@
 """A peer in simulation: a Mesa agent that holds a role, and all that its host would hold for it."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
 from mesa import Agent, Model
 
-from peercell.agents.protocol import Record, Role, Send
+from peercell.agents.messages import Message
+from peercell.agents.protocol import Action, Record, Remember, Role, Send
+from peercell.broker.faults.kinds import Memory
 from peercell.broker.gate import Gate
 from peercell.broker.wire import Codec, Drop
 
@@ -23,6 +25,8 @@ Held = tuple[Callable[..., None], tuple[Any, ...]]
 class Failpoint(StrEnum):
     """Where in the work of a host a peer can be made to end."""
 
+    BEFORE_SAVE = "before-save"
+    AFTER_SAVE = "after-save"
     BEFORE_RECORD = "before-record"
     AFTER_RECORD = "after-record"
     BEFORE_SEND = "before-send"
@@ -30,10 +34,20 @@ class Failpoint(StrEnum):
 
 
 AROUND = {
+    Remember: (Failpoint.BEFORE_SAVE, Failpoint.AFTER_SAVE),
     Record: (Failpoint.BEFORE_RECORD, Failpoint.AFTER_RECORD),
     Send: (Failpoint.BEFORE_SEND, Failpoint.AFTER_SEND),
 }
 """The points before and after what a role asks for."""
+
+
+def up_to(point: Failpoint, actions: Sequence[Action]) -> tuple[Sequence[Action], bool]:
+    """Return the actions that are done up to a point, and whether it is among them."""
+    for place, action in enumerate(actions):
+        before, after = AROUND.get(type(action), (None, None))
+        if point in {before, after}:
+            return actions[: place + (point is after)], True
+    return actions, False
 
 
 class Peer(Agent):
@@ -57,6 +71,9 @@ class Peer(Agent):
     inbox : what waits while it stands still; None where it never does
     failpoint : where it ends, and s after which it starts again
     disk_full : it can save nothing, so it cannot start
+    memory : what is on its disk for its next life
+    forgot : whether it has ever lost that, or got an older one in its place
+    unsaved : what is to be there and is not, as there was no room; nothing may bind it before
     """
 
     def __init__(self, model: Model, name: str, turn: int) -> None:
@@ -84,6 +101,10 @@ class Peer(Agent):
         self.inbox: deque[Held] | None = None
         self.failpoint: tuple[Failpoint, float] | None = None
         self.disk_full = False
+        self.memory: dict[str, bytes] = {}
+        self.unsaved: dict[str, bytes] = {}
+        self.forgot = False
+        self._memory_before: dict[str, bytes] = {}
         self._applied_before = 0
         self._refused_before: Counter[Drop] = Counter()
 
@@ -105,7 +126,48 @@ class Peer(Agent):
         self.told = {}
         self.forged = {}
         self.timers = {}
+        self.unsaved = {}
         self.paused, self.share, self.failpoint = False, 1.0, None
+
+    def remember(self, name: str, what: bytes) -> None:
+        """Keep something for the next life, as soon as there is room."""
+        self.unsaved[name] = what
+        self.save()
+
+    def save(self) -> bool:
+        """Return whether all that it is to remember is on its disk, after having tried again."""
+        if not self.disk_full:
+            self.memory.update(self.unsaved)
+            self.unsaved.clear()
+        return not self.unsaved
+
+    def withholds(self, message: Message) -> bool:
+        """Return whether it must not say something, which is counted, as it cannot save."""
+        withheld = message.binds and not self.save()
+        self._refused_before[Drop.UNSAVED] += withheld
+        return withheld
+
+    def back_up(self) -> None:
+        """Keep a copy of its disk, for a life that is to begin with that."""
+        self._memory_before = dict(self.memory)
+
+    def forget(self, state: Memory) -> None:
+        """Let its next life know less of the earlier ones."""
+        self.forgot |= state is not Memory.KEPT
+        match state:
+            case Memory.LOST:
+                self.incarnation = 0
+                self.memory = {}
+            case Memory.OLD:
+                self.incarnation = min(self.incarnation, 1)
+                self.memory = dict(self._memory_before)
+            case Memory.KEPT:
+                pass
+
+    def arm(self, point: Failpoint, restart_after_s: float) -> None:
+        """Let it end when it comes to a point of its work, if it runs and can be made again."""
+        if self.runs and self.make is not None:
+            self.failpoint = (point, restart_after_s)
 
     def clock_s(self, now_s: float) -> float:
         """Return what its clock says at a time."""

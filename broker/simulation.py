@@ -22,6 +22,7 @@ from peercell.agents.protocol import (
     Event,
     Received,
     Record,
+    Remember,
     Reply,
     Role,
     Send,
@@ -31,11 +32,12 @@ from peercell.agents.protocol import (
 )
 from peercell.broker.accounts import Accounts
 from peercell.broker.faults.fate import UNHURT, Parcel, spoilt
+from peercell.broker.faults.kinds import Memory
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.shim import Shim
 from peercell.broker.outbound import LIFETIME_S
 from peercell.broker.security.caller import Caller
-from peercell.broker.simulated_peer import AROUND, INBOX_MAX, Failpoint, Held, Peer
+from peercell.broker.simulated_peer import INBOX_MAX, Failpoint, Held, Peer, up_to
 from peercell.broker.simulated_time import SimulatedTime
 from peercell.broker.simulated_words import Words, far_end
 from peercell.broker.trace import Trace
@@ -131,18 +133,14 @@ class Simulation(Model):
             raise PeercellError(f"{name} cannot be restarted", "nobody knows how it is made")
         self.at(at_s, self._begin, peer, peer.make)
 
-    def crash(self, name: str, at_s: float) -> None:
-        """End a role at a time: its timers and all messages under way to it are lost."""
+    def crash(self, name: str, at_s: float, state: Memory = Memory.KEPT) -> None:
+        """End a role at a time, with all that is under way to it; `state` is what it then knows."""
         self.at(at_s, self._end, self.peer(name))
+        self.at(at_s, self.peer(name).forget, state)
 
     def fail(self, name: str, point: Failpoint, at_s: float, restart_after_s: float) -> None:
         """End a peer when it comes to a point of its work after a time, and start it again."""
-
-        def arm(peer: Peer) -> None:
-            if peer.runs and peer.make is not None:
-                peer.failpoint = (point, restart_after_s)
-
-        self.at(at_s, arm, self.peer(name))
+        self.at(at_s, self.peer(name).arm, point, restart_after_s)
 
     def pace(self, name: str, share: float = 1.0, *, paused: bool = False) -> None:
         """Let a peer have a share of its time from now on, or none."""
@@ -233,7 +231,7 @@ class Simulation(Model):
             peer.unique_id = len(self.agents) + 1
             self.register_agent(peer)
         peer.begin(make(), self._words, self.now_s)
-        self._meet(peer, Started())
+        self._meet(peer, Started(dict(peer.memory)))
 
     def _end(self, peer: Peer) -> None:
         peer.end()
@@ -319,18 +317,19 @@ class Simulation(Model):
         if peer.failpoint is None or peer.make is None:
             return
         point, restart_after_s = peer.failpoint
-        for action in actions:
-            before, after = AROUND.get(type(action), (None, None))
-            if before is not point:
-                self._act(peer, action)
-            if point in {before, after}:
-                self._end(peer)
-                self.at(self.now_s + restart_after_s, self._begin, peer, peer.make)
-                return
+        done, ends = up_to(point, actions)
+        for action in done:
+            self._act(peer, action)
+        if ends:
+            self._end(peer)
+            self.at(self.now_s + restart_after_s, self._begin, peer, peer.make)
 
     def _act(self, peer: Peer, action: Action) -> None:
         # First of all, and not as a case: these come by the dozen, and to match costs thrice.
         if isinstance(action, Send):
+            if peer.unsaved and peer.withholds(action.message):
+                self.sent += 1
+                return
             self._send(peer, action.to, action.message)
             return
         self._trace.note(_encode(action))
@@ -343,6 +342,8 @@ class Simulation(Model):
                 peer.timers.pop(timer, None)
             case Record(fact=fact):
                 self.facts.append((self.now_s, peer.name, fact))
+            case Remember(name=name, what=what):
+                peer.remember(name, what)
             case Reply(request_id=request_id, answer=answer):
                 self.replies[request_id] = answer
                 if (tell := self.awaited.pop(request_id, None)) is not None:

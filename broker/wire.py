@@ -44,6 +44,7 @@ class Drop(StrEnum):
     CLOSED = "closed"
     TOO_BIG = "too-big"
     EXPIRED = "expired"
+    UNSAVED = "unsaved"
     FAULT = "fault"
     DOWN = "down"
     BAD_FRAME = "bad-frame"

@@ -62,14 +62,15 @@ def position(
     Links to neighbours whose price is not given count as open.
     """
     trades = {
-        peer: _trade(pair, own_price, peer_price[peer])
+        peer: trade_at(pair, own_price, peer_price[peer])
         for peer, pair in links.items()
         if peer in peer_price
     }
     return position_with(supplies, links, own_price, trades)
 
 
-def _trade(pair: LinkPair, own: tuple[float, ...], peer: tuple[float, ...]) -> Trade:
+def trade_at(pair: LinkPair, own: tuple[float, ...], peer: tuple[float, ...]) -> Trade:
+    """Return the trade on a link that follows from the prices of its two ends, EUR/kWh."""
     sold = bought = (0.0,) * len(own)
     if pair.outward is not None:
         sold = tuple(map(pair.outward.flow, own, peer))

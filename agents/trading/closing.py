@@ -59,9 +59,11 @@ class Closing:
         # The attempt and plan that all have voted for, and the last ones that we have voted for.
         self.decided: tuple[int, Position] | None = None
         self._pledge: tuple[int, Position] | None = None
-        self._pledges: dict[int, Position] = {}
-        # The attempt that somebody settles.
-        self._confirmed: int | None = None
+        self.pledges: dict[int, Position] = {}
+        # The last attempt that our price was frozen in.
+        self.spoken = -1
+        # An attempt that has come to its end, and that we know nothing of: we have forgotten it.
+        self.missed: int | None = None
         self._strictness = 1.0
         # Rounds for which the market has looked quiet, whatever became of an attempt meanwhile.
         self._quiet = 0
@@ -80,9 +82,22 @@ class Closing:
         self._age = 0
         self._next_peer = 0
 
+    @property
+    def said(self) -> tuple[int, int, int]:
+        """What differs whenever there is more that others may rely on."""
+        return self.epoch, self.spoken, len(self.pledges)
+
+    def resume(self, spoken: int, pledges: Mapping[int, Position]) -> None:
+        """Stand by what an earlier life has said in this epoch."""
+        self.spoken = spoken
+        self.pledges = dict(pledges)
+        if pledges:
+            last = max(pledges)
+            self._pledge = (last, pledges[last])
+
     def join_late(self) -> None:
         """Take part from the next attempt on: an earlier life may have spoken in this one."""
-        self._begin(self.attempt + 1)
+        self._begin(max(self.attempt, self.spoken) + 1)
 
     def restarted(self, peer: str) -> None:
         """Void the attempt if a neighbour that restarted has, or may have, taken part in it."""
@@ -129,27 +144,23 @@ class Closing:
         return [] if votes == everyone else self.tell(sender)
 
     def hear_decided(self, attempt: int) -> None:
-        """Take in that all have voted for an attempt, which counts if we have as well."""
-        if self.decided is None and self._pledge is not None and attempt == self._pledge[0]:
+        """Take in that all have voted for an attempt, which counts if it is our last as well."""
+        if self.decided is not None:
+            return
+        if self._pledge is not None and attempt == self._pledge[0]:
             self.decided = self._pledge
+        elif attempt not in self.pledges:
+            self.missed = attempt
 
     def hear_confirmed(self, attempt: int) -> None:
         """Take in that somebody settles an attempt, which counts if we have ever voted for it.
 
         Who settles has voted in no later one, and never will: so no later one comes to an end.
         """
-        self._confirmed = attempt
-        if self.decided is None and attempt in self._pledges:
-            self.decided = (attempt, self._pledges[attempt])
-
-    def recall(self, prices: PriceVector) -> list[Send]:
-        """Freeze again what an earlier life froze in the attempt that others settle."""
-        again = self.attempt == self._confirmed
-        if self._confirmed is None or self.decided is not None or (again and self.frozen):
-            return []
-        if not again:
-            self._begin(self._confirmed)
-        return self._freeze(prices)
+        if self.decided is None and attempt in self.pledges:
+            self.decided = (attempt, self.pledges[attempt])
+        elif self.decided is None:
+            self.missed = attempt
 
     def _follow(self, attempt: int) -> bool:
         """Tell whether a message's attempt is ours, after joining a later one."""
@@ -161,7 +172,7 @@ class Closing:
         """Remember the plan once we have voted for it, and that all have."""
         if self.plan is not None and self.agreement.voted:
             self._pledge = (self.attempt, self.plan)
-            self._pledges[self.attempt] = self.plan
+            self.pledges[self.attempt] = self.plan
             if self.agreement.complete and self.decided is None:
                 self.decided = self._pledge
 
@@ -216,6 +227,7 @@ class Closing:
 
     def _freeze(self, prices: PriceVector) -> list[Send]:
         self.frozen = prices
+        self.spoken = self.attempt
         self._age = 0
         return [self._price_for(peer, prices) for peer in self.links if self._counts(peer)]
 
@@ -227,8 +239,6 @@ class Closing:
         allowance = (1.0 - MARGIN) * self.settings.tolerance * plan.cost_eur
         rounding = rounding_eur(supplies, self.links, plan)
         self.agreement.declare(plan.gap_eur, allowance + rounding)
-        if self.attempt == self._confirmed and self.decided is None:
-            self.decided = (self.attempt, plan)
         self._note_vote()
 
     def _counts(self, peer: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from msgspec import Struct
+from msgspec.msgpack import Decoder, Encoder
 
 from peercell.agents.messages import Message
 from peercell.agents.protocol import (
@@ -21,6 +22,7 @@ from peercell.agents.protocol import (
     PeerUp,
     Received,
     Record,
+    Remember,
     Reply,
     Send,
     SetTimer,
@@ -31,6 +33,7 @@ from peercell.agents.trading.blocks import Offer, concatenate
 from peercell.agents.trading.calendar import MarketCalendar, MarketPhase, Moment
 from peercell.agents.trading.closing import GATE_ATTEMPT
 from peercell.agents.trading.contract_messages import (
+    LateOffer,
     MarketStatus,
     MarketStatusQuery,
     OfferCall,
@@ -47,6 +50,7 @@ from peercell.agents.trading.messages import (
     FrozenPrice,
     Hello,
     OfferChange,
+    Recall,
     Tally,
     TraderSettled,
 )
@@ -63,7 +67,7 @@ from peercell.agents.trading.settings import TraderSettings
 from peercell.agents.trading.trader import GATE, ROUND, MicrogridTrader
 from peercell.agents.units import PeerName, PositiveDurationS
 
-CALENDAR, RETRY = "calendar", "retry"
+CALENDAR, RETRY, MEMORY = "calendar", "retry", "market"
 # Times that a restarted trader asks for the offers of its prosumers before it trades without.
 PATIENCE = 10
 
@@ -88,6 +92,17 @@ class MarketTraderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     prosumers: tuple[PeerName, ...] = ()
     retail: RetailTerms | None = None
     retry_s: PositiveDurationS = 1.0
+
+
+class _Opening(Struct, frozen=True):
+    """With whom an interval was opened: what a later life has to go on with.
+
+    `members` begin with the trader itself, `late` are the offers that were not there in time.
+    """
+
+    interval: int
+    members: list[Member]
+    late: list[LateOffer]
 
 
 class _Counts:
@@ -122,13 +137,16 @@ class MarketTrader:
         self._last: Settlement | None = None
         self._counts = _Counts()
         self._started_s = 0.0
+        self._memory: dict[str, bytes] = {}
+        self._before: _Opening | None = None
         self._retrying = False
 
     def step(self, event: Event, now_s: float) -> list[Action]:
         """See Role.step."""
         match event:
-            case Started():
-                self._started_s = now_s
+            case Started(memory=memory):
+                self._started_s, self._memory = now_s, memory
+                self._before = _decode(memory[MEMORY]) if MEMORY in memory else None
                 return [*self._advance(now_s), *self._call()]
             case TimerFired(name=name):
                 if name in {ROUND, GATE}:
@@ -156,10 +174,12 @@ class MarketTrader:
         interval = self._moment.traded
         if interval != before.traded and before.traded is not None:
             actions += self._end(before.traded)
-        due = self._moment.phase is MarketPhase.TRADING and interval != self._opened
-        if interval is not None and due:
+        again = self._before is not None and self._before.interval == interval
+        phase = self._moment.phase
+        opens = phase is MarketPhase.TRADING or (again and phase is MarketPhase.CLOSED)
+        if interval is not None and interval != self._opened and opens:
             patient_until_s = self._started_s + PATIENCE * self.settings.retry_s
-            patient = now_s < patient_until_s and bool(self._book.missing(interval))
+            patient = now_s < patient_until_s and bool(self._book.missing(interval)) and not again
             actions += [] if patient else self._open(interval, now_s)
         until_s = calendar.until_change_s(now_s)
         return actions if until_s is None else [*actions, SetTimer(CALENDAR, until_s)]
@@ -177,9 +197,13 @@ class MarketTrader:
         return calls
 
     def _open(self, interval: int, now_s: float) -> list[Action]:
-        """Open the epoch of an interval with the offers that are there."""
-        members, late = self._book.close(interval)
-        self._members = [own_member(self.settings.trading.name, self._own(interval)), *members]
+        """Open the epoch of an interval with the offers that are there, or were before."""
+        opening = self._before
+        if opening is None or opening.interval != interval:
+            members, late = self._book.close(interval)
+            own = own_member(self.settings.trading.name, self._own(interval))
+            opening = _Opening(interval, [own, *members], late)
+        self._members, late = opening.members, opening.late
         self._late = tuple(offer.prosumer for offer in late)
         self._counts.late_offers += len(late)
         first, self._opened = self._opened is None, interval
@@ -189,9 +213,10 @@ class MarketTrader:
         change = OfferChange(total(self._members), interval + 1)
         actions = self._trader.step(Commanded(0, change), now_s)
         if first:
-            actions += self._trader.step(Started(), now_s)
+            actions += self._passed_on(self._trader.step(Started(self._memory), now_s))
         gate_s = max(self.settings.calendar.closure_s(interval) - now_s, 0.0)
         return [
+            Remember(MEMORY, _encode(opening)),
             *(Record(offer) for offer in late),
             *(action for action in actions if not isinstance(action, Reply)),
             SetTimer(GATE, gate_s),
@@ -221,7 +246,15 @@ class MarketTrader:
             case ScheduleCall(interval=interval):
                 schedule = self._schedules.get(interval, {}).get(sender)
                 return [] if schedule is None else [Send(sender, schedule)]
-            case Hello() | CurveQuote() | EnergyBid() | FrozenPrice() | Tally() | Confirmation():
+            case (
+                Hello()
+                | CurveQuote()
+                | EnergyBid()
+                | FrozenPrice()
+                | Tally()
+                | Confirmation()
+                | Recall()
+            ):
                 # Who hears of an epoch before it has opened it still lacks the offers for it.
                 if message.epoch > self._trader.epoch:
                     return []
@@ -238,7 +271,7 @@ class MarketTrader:
             case Tally(epoch=epoch, votes=votes):
                 everyone = (1 << len(self.settings.trading.roster)) - 1
                 decided = int.from_bytes(votes, "little") == everyone
-            case Confirmation(epoch=epoch, attempt=attempt):
+            case Confirmation(epoch=epoch, attempt=attempt) | Recall(epoch=epoch, attempt=attempt):
                 decided = attempt < GATE_ATTEMPT
             case _:
                 return
@@ -246,8 +279,12 @@ class MarketTrader:
 
     def _trade(self, event: Event, now_s: float) -> list[Action]:
         """Let the trader react, and see whether it has settled."""
+        return self._passed_on(self._trader.step(event, now_s))
+
+    def _passed_on(self, done: list[Action]) -> list[Action]:
+        """Return what the trader does, with all that follows for its members once it settles."""
         actions: list[Action] = []
-        for action in self._trader.step(event, now_s):
+        for action in done:
             if isinstance(action, Record) and isinstance(action.fact, TraderSettled):
                 actions += self._settle(action.fact)
             else:
@@ -326,3 +363,7 @@ class MarketTrader:
             unserved_kwh=counts.unserved_kwh,
             saving_eur=counts.saving_eur,
         )
+
+
+_encode = Encoder().encode
+_decode = Decoder(_Opening).decode

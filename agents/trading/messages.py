@@ -6,7 +6,7 @@ newest wins, and a message that is repeated, late or out of order changes nothin
 changes of the problem (a load or an offer changed), `attempt` the tries to close one.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -70,6 +70,8 @@ class FrozenPrice(Message, frozen=True):
     what I plan to import from you, export negative.
     """
 
+    binds: ClassVar[bool] = True
+
     epoch: Counter
     attempt: Counter
     price_eur_per_kwh: PriceVector
@@ -82,6 +84,8 @@ class Tally(Message, frozen=True):
 
     `votes` is a bit set over the roster; `granted_eur` only ever grows within an attempt.
     """
+
+    binds: ClassVar[bool] = True
 
     epoch: Counter
     attempt: Counter
@@ -96,6 +100,8 @@ class Confirmation(Message, frozen=True):
     `heard` says that I have yours, so that nobody answers an answer.
     """
 
+    binds: ClassVar[bool] = True
+
     epoch: Counter
     attempt: Counter
     sold_kwh: EnergyVector
@@ -105,7 +111,22 @@ class Confirmation(Message, frozen=True):
     heard: bool = False
 
 
-TradingMessage = Hello | CurveQuote | EnergyBid | FrozenPrice | Tally | Confirmation
+class Recall(Message, frozen=True):
+    """All have voted for this attempt, and I have forgotten what for: tell me what we trade.
+
+    My price in it is there once somebody has told me. `void`: I shall never know, or there is
+    nothing between us in this attempt, so nothing is traded.
+    """
+
+    binds: ClassVar[bool] = True
+
+    epoch: Counter
+    attempt: Counter
+    price_eur_per_kwh: Annotated[tuple[PriceEurPerKwh, ...], Meta(max_length=PERIODS_MAX)] = ()
+    void: bool = False
+
+
+TradingMessage = Hello | CurveQuote | EnergyBid | FrozenPrice | Tally | Confirmation | Recall
 """All that crosses a link between traders."""
 
 

@@ -12,10 +12,15 @@ from msgspec.structs import replace
 
 from peercell.agents.protocol import Send
 from peercell.agents.trading.blocks import Supply
-from peercell.agents.trading.certificate import Position, Trade, position_with
-from peercell.agents.trading.closing import ASK_ROUNDS
+from peercell.agents.trading.certificate import (
+    Position,
+    Trade,
+    position_with,
+    standalone_cost,
+)
+from peercell.agents.trading.closing import ASK_ROUNDS, GATE_ATTEMPT
 from peercell.agents.trading.links import LinkPair
-from peercell.agents.trading.messages import Confirmation
+from peercell.agents.trading.messages import Confirmation, LinkTrade, Recall, TraderSettled
 
 # Rounds after which an unconfirmed trade is given up.
 CONFIRM_ROUNDS = 60
@@ -28,12 +33,16 @@ class Settling:
     ----------
     epoch, attempt : of the plan
     plan : the trader's part of it
+    void : neighbours with which there may have been a trade that nobody knows any more
     """
 
-    def __init__(self, epoch: int, attempt: int, plan: Position) -> None:
+    def __init__(
+        self, epoch: int, attempt: int, plan: Position, void: tuple[str, ...] = ()
+    ) -> None:
         self.epoch = epoch
         self.attempt = attempt
         self.plan = plan
+        self.void = void
         self._theirs: dict[str, Confirmation] = {}
         self._age = 0
         self._partners = [peer for peer, trade in plan.trades.items() if not trade.idle]
@@ -57,8 +66,10 @@ class Settling:
             return []
         return [Send(peer, self._confirmation(peer)) for peer in self._missing()]
 
-    def hear(self, sender: str, message: Confirmation) -> list[Send]:
+    def hear(self, sender: str, message: Confirmation | Recall) -> list[Send]:
         """Take a partner's word in; who repeats it, or is not expected to speak, is answered."""
+        if isinstance(message, Recall):
+            return self._remind(sender, message)
         if message.attempt != self.attempt or sender not in self.plan.trades:
             return []
         repeated = sender in self._theirs
@@ -71,6 +82,13 @@ class Settling:
         """Return our word on a neighbour, also when nothing is traded with it."""
         return [Send(peer, self._confirmation(peer))] if peer in self.plan.trades else []
 
+    def _remind(self, sender: str, message: Recall) -> list[Send]:
+        """Answer a neighbour that has forgotten an attempt, unless it expects no answer."""
+        if message.void:
+            return []
+        told = self.tell(sender) if message.attempt == self.attempt else []
+        return told or [Send(sender, Recall(self.epoch, message.attempt, void=True))]
+
     def disputes(self) -> tuple[str, ...]:
         """Return the neighbours whose word differs from ours."""
         return tuple(
@@ -80,16 +98,45 @@ class Settling:
         )
 
     def unconfirmed(self) -> tuple[str, ...]:
-        """Return the partners that have not answered."""
-        return tuple(self._missing())
+        """Return the partners that have not answered, or cannot."""
+        return (*self._missing(), *self.void)
 
     def outcome(self, supplies: tuple[Supply, ...], links: Mapping[str, LinkPair]) -> Position:
         """Return the position with the confirmed trades alone; supply makes up for the others."""
         void = {*self.disputes(), *self.unconfirmed()}
-        if not void:
+        if void.isdisjoint(self.plan.trades):
             return self.plan
         trades = {peer: trade for peer, trade in self.plan.trades.items() if peer not in void}
         return position_with(supplies, links, self.plan.price_eur_per_kwh, trades)
+
+    def fact(
+        self, rounds: int, supplies: tuple[Supply, ...], links: Mapping[str, LinkPair]
+    ) -> TraderSettled:
+        """Return what has been settled, after so many rounds of trading."""
+        plan = self.outcome(supplies, links)
+        return TraderSettled(
+            self.epoch,
+            self.attempt,
+            rounds,
+            self.attempt != GATE_ATTEMPT,
+            plan.price_eur_per_kwh,
+            tuple(sum(made.blocks_kwh) for made in plan.dispatch),
+            tuple(made.unserved_kwh for made in plan.dispatch),
+            tuple(made.spilled_kwh for made in plan.dispatch),
+            tuple(
+                LinkTrade(peer, trade.sold_kwh, trade.bought_kwh)
+                for peer, trade in plan.trades.items()
+                if not trade.idle
+            ),
+            plan.cost_eur,
+            plan.payment_eur,
+            plan.gap_eur,
+            standalone_cost(supplies),
+            self.disputes(),
+            self.unconfirmed(),
+            tuple(self.plan.trades),
+            tuple(peer for peer in links if peer not in self.plan.trades),
+        )
 
     def _confirmation(self, peer: str) -> Confirmation:
         trade = self.plan.trades[peer]
@@ -113,39 +160,3 @@ class Settling:
             trade.peer_price_eur_per_kwh,
             self.plan.price_eur_per_kwh,
         )
-
-
-class Recollection:
-    """The plan of an earlier life, put together from what all neighbours confirm.
-
-    A trader that comes back when the others have settled cannot vote again; but its neighbours know
-    its price and its trades, so the second life settles the plan of the first, bit for bit.
-    """
-
-    def __init__(self, links: Mapping[str, LinkPair]) -> None:
-        self.links = links
-        self._said: dict[str, Confirmation] = {}
-
-    def hear(self, sender: str, message: Confirmation) -> None:
-        """Take a neighbour's word in; the latest counts."""
-        if sender in self.links:
-            self._said[sender] = message
-
-    def plan(self, supplies: tuple[Supply, ...]) -> tuple[int, Position] | None:
-        """Return attempt and plan once all neighbours have said the same of us."""
-        said = self._said
-        if not said or len(said) < len(self.links):
-            return None
-        if (
-            len({(word.epoch, word.attempt, word.peer_price_eur_per_kwh) for word in said.values()})
-            > 1
-        ):
-            return None
-        first = next(iter(said.values()))
-        trades = {
-            peer: Trade(word.bought_kwh, word.sold_kwh, word.own_price_eur_per_kwh)
-            for peer, word in said.items()
-        }
-        own_price = first.peer_price_eur_per_kwh
-        ordered = {peer: trades[peer] for peer in self.links}
-        return first.attempt, position_with(supplies, self.links, own_price, ordered)

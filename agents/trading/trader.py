@@ -27,7 +27,7 @@ from peercell.agents.protocol import (
     TimerFired,
 )
 from peercell.agents.trading.blocks import Offer, Supply
-from peercell.agents.trading.certificate import Position, standalone_cost
+from peercell.agents.trading.certificate import Position
 from peercell.agents.trading.closing import GATE_ATTEMPT, Closing
 from peercell.agents.trading.exchange import CurveExchange, Pricing
 from peercell.agents.trading.gate import Gate
@@ -39,14 +39,16 @@ from peercell.agents.trading.messages import (
     EpochOpened,
     FrozenPrice,
     Hello,
-    LinkTrade,
     OfferChange,
     PriceMoved,
+    Recall,
     Tally,
     TraderSettled,
 )
+from peercell.agents.trading.promises import GatePlan, Promises, remember, remembered
+from peercell.agents.trading.recollection import Recollection
 from peercell.agents.trading.settings import Method, TraderSettings
-from peercell.agents.trading.settling import Recollection, Settling
+from peercell.agents.trading.settling import Settling
 from peercell.agents.trading.subgradient import PriceAdjustment
 
 ROUND, GATE = "round", "gate"
@@ -71,8 +73,7 @@ class MicrogridTrader:
     def __init__(self, settings: TraderSettings) -> None:
         self.settings = settings
         self.phase = Phase.LISTENING
-        self.epoch = 0
-        self.rounds = 0
+        self.epoch = self.rounds = 0
         self._links: dict[str, LinkPair] = {}
         for cell in settings.cells:
             self._links.update(links_by_peer(settings.name, cell.links))
@@ -85,11 +86,14 @@ class MicrogridTrader:
         self._closing = Closing(settings, self._links)
         self._pricing: Pricing = self._new_pricing()
         self._settling: Settling | None = None
-        self._recollection = Recollection(self._links)
+        self._recollection: Recollection | None = None
         self._gate: Gate | None = None
         self._established: set[str] = set()
         self._shy_rounds = 0
         self._closed_round = 0
+        self._outcome: TraderSettled | None = None
+        # What was remembered last; None until it is known what an earlier life has promised.
+        self._kept: tuple[object, ...] | None = None
 
     @property
     def prices_eur_per_kwh(self) -> tuple[float, ...]:
@@ -106,9 +110,17 @@ class MicrogridTrader:
 
     def step(self, event: Event, now_s: float) -> list[Action]:
         """See Role.step."""
+        actions = self._react(event, now_s)
+        said = (self._session, *self._closing.said, self._gate is None, self.phase)
+        if self._kept is None or said == self._kept:
+            return actions
+        self._kept = said
+        return [remember(self._promises()), *actions]
+
+    def _react(self, event: Event, now_s: float) -> list[Action]:
         match event:
-            case Started():
-                return self._start(now_s)
+            case Started(memory=memory):
+                return self._start(now_s, remembered(memory))
             case Received():
                 return self._hear(event.sender, event.message)
             case TimerFired(name=name):
@@ -123,16 +135,56 @@ class MicrogridTrader:
             case _:
                 assert_never(event)
 
-    def _start(self, now_s: float) -> list[Action]:
+    def _start(self, now_s: float, before: Promises | None) -> list[Action]:
         """Ask all neighbours; the session number puts this life after all earlier ones."""
+        self._kept = ()
         self._session = int(now_s * SESSIONS_PER_S)
+        resumed: list[Action] = []
+        if before is not None:
+            self._session = max(self._session, before.session + 1)
+            resumed = self._resume(before) if before.epoch >= self.epoch else []
         self._pricing = self._new_pricing()
         hello = Hello(self.epoch, self._session)
         return [
             *(Send(peer, hello) for peer in sorted(self._neighbours)),
+            *resumed,
             SetTimer(ROUND, self.settings.round_s),
             SetTimer(GATE, self.settings.gate_closure_s),
         ]
+
+    def _resume(self, before: Promises) -> list[Action]:
+        """Go on with what an earlier life has promised; what was not promised begins anew."""
+        self.epoch = before.epoch
+        self._supplies = self._supply(before.offers)
+        self._closing.open(self.epoch)
+        self._closing.resume(before.spoken, before.pledges)
+        if before.gate is not None:
+            self.phase = Phase.TRADING
+            self._gate = Gate(self.epoch, before.gate.prices, before.gate.imports)
+        if before.closed is None:
+            return []
+        attempt, plan, void = before.closed
+        if attempt != GATE_ATTEMPT:
+            self._closing.decided = attempt, plan
+        actions = self._settle(attempt, plan, void)
+        if before.settled is not None:
+            self.phase = Phase.SETTLED
+            self._outcome = before.settled
+            actions.append(Record(before.settled))
+        return actions
+
+    def _promises(self) -> Promises:
+        closing, gate, closed = self._closing, self._gate, self._settling
+        return Promises(
+            session=self._session,
+            epoch=self.epoch,
+            offers=tuple(supply.offer for supply in self._supplies),
+            spoken=closing.spoken,
+            pledges=closing.pledges,
+            gate=None if gate is None else GatePlan(gate.prices, dict(gate.imports)),
+            closed=None if closed is None else (closed.attempt, closed.plan, closed.void),
+            settled=self._outcome,
+        )
 
     def _obey(self, event: Commanded) -> list[Action]:
         """Change the offer and open a new epoch; other commands are not ours."""
@@ -152,8 +204,7 @@ class MicrogridTrader:
         self.epoch = epoch
         self.rounds = 0
         self._closing.open(epoch)
-        self._settling = None
-        self._recollection = Recollection(self._links)
+        self._settling = self._outcome = self._recollection = None
         self._gate = None
         if self.phase is not Phase.LISTENING:
             self.phase = Phase.TRADING
@@ -170,7 +221,7 @@ class MicrogridTrader:
         match message:
             case Hello() | CurveQuote() | EnergyBid():
                 epoch = message.epoch
-            case FrozenPrice() | Tally() | Confirmation():
+            case FrozenPrice() | Tally() | Confirmation() | Recall():
                 epoch = message.epoch
             case _:
                 return []
@@ -207,7 +258,7 @@ class MicrogridTrader:
         return [*settled, *self._pricing.tell(sender)]
 
     def _hear_closing(
-        self, sender: str, message: FrozenPrice | Tally | Confirmation
+        self, sender: str, message: FrozenPrice | Tally | Confirmation | Recall
     ) -> list[Action]:
         match message:
             case FrozenPrice(attempt=attempt) if attempt >= GATE_ATTEMPT:
@@ -216,14 +267,15 @@ class MicrogridTrader:
                 return [*self._closing.hear_frozen(sender, message)]
             case Tally():
                 return [*self._closing.hear_tally(sender, message)]
-            case Confirmation():
-                self._closing.hear_confirmed(message.attempt)
-                forgot = self.phase is Phase.LISTENING or self._closing.decided is None
-                if forgot and self._settling is None:
-                    return self._remember(sender, message)
+            case Confirmation(attempt=attempt) | Recall(attempt=attempt):
+                if self._gate is None or attempt != GATE_ATTEMPT:
+                    self._closing.hear_confirmed(attempt)
                 begun = self._advance()
-                heard = self._settling.hear(sender, message) if self._settling else []
-                return [*begun, *heard]
+                if self._settling is not None:
+                    return [*begun, *self._settling.hear(sender, message)]
+                if self._recollection is not None:
+                    self._recollection.hear(sender, message)
+                return begun
             case _:
                 assert_never(message)
 
@@ -231,21 +283,10 @@ class MicrogridTrader:
         """Close the gate with the first neighbour that does, unless all have agreed before."""
         if self._closing.decided is not None:
             return [*self._closing.tell(sender)]
+        if self._recollection is not None:
+            return []
         opened = self._close_gate()
         return [*opened, *(self._gate.hear(sender, message) if self._gate else [])]
-
-    def _remember(self, sender: str, message: Confirmation) -> list[Action]:
-        """Settle what an earlier life has agreed to, as soon as all neighbours have said so.
-
-        Those who have forgotten it too cannot say so; from the price of then follows what it was.
-        """
-        self._recollection.hear(sender, message)
-        recalled = self._recollection.plan(self._supplies)
-        if recalled is not None:
-            return self._settle(*recalled)
-        if self.phase is Phase.LISTENING or message.attempt == GATE_ATTEMPT:
-            return []
-        return [*self._closing.recall(message.peer_price_eur_per_kwh)]
 
     # What is done each round.
 
@@ -263,6 +304,8 @@ class MicrogridTrader:
                 actions += self._closing.gossip()
             case _:
                 assert_never(self.phase)
+        if self._recollection is not None and self._settling is None:
+            actions += self._recollection.look()
         actions += self._advance()
         if actions or self.phase is not Phase.SETTLED:
             actions.append(SetTimer(ROUND, self.settings.round_s))
@@ -301,6 +344,8 @@ class MicrogridTrader:
         prices = self._pricing.prices
         if prices != before:
             actions.append(Record(PriceMoved(self.epoch, self.rounds, prices)))
+        if self._recollection is not None:
+            return actions
         if self._gate is not None:
             return actions + self._gate.look()
         return actions + self._closing.look(self._supplies, prices, self._pricing.heard)
@@ -309,6 +354,9 @@ class MicrogridTrader:
         """End trading with the plans that there are; their gap is known as well."""
         if self.phase in {Phase.SETTLING, Phase.SETTLED} or self._gate is not None:
             return []
+        if self._recollection is not None:
+            self._recollection.give_up()
+            return self._advance()
         self.phase = Phase.TRADING
         self._gate = Gate(self.epoch, self._pricing.prices, self._pricing.imports())
         return [*self._gate.look()]
@@ -318,50 +366,35 @@ class MicrogridTrader:
     def _advance(self) -> list[Action]:
         """Go from trading to settling and from settling to settled when it is time."""
         actions: list[Action] = []
-        if self.phase is Phase.TRADING:
+        if self.phase in {Phase.LISTENING, Phase.TRADING}:
             closed = self._closed()
             if closed is None:
                 return []
             actions += self._settle(*closed)
         if self.phase is Phase.SETTLING and self._settling is not None and self._settling.done:
             self.phase = Phase.SETTLED
-            actions.append(Record(self._settled(self._settling)))
+            self._outcome = self._settling.fact(self._closed_round, self._supplies, self._links)
+            actions.append(Record(self._outcome))
         return actions
 
-    def _settle(self, attempt: int, plan: Position) -> list[Action]:
+    def _settle(self, attempt: int, plan: Position, void: tuple[str, ...] = ()) -> list[Action]:
         self.phase = Phase.SETTLING
         self._closed_round = self.rounds
-        self._settling = Settling(self.epoch, attempt, plan)
+        self._settling = Settling(self.epoch, attempt, plan, void)
         return [*self._settling.look()]
 
-    def _closed(self) -> tuple[int, Position] | None:
-        """Return the attempt and plan with which trading is over, if it is."""
-        if self._closing.decided is None and self._gate is not None and self._gate.done:
-            return GATE_ATTEMPT, self._gate.plan(self._supplies, self._links)
-        return self._closing.decided
-
-    def _settled(self, settling: Settling) -> TraderSettled:
-        plan = settling.outcome(self._supplies, self._links)
-        return TraderSettled(
-            self.epoch,
-            settling.attempt,
-            self._closed_round,
-            settling.attempt != GATE_ATTEMPT,
-            plan.price_eur_per_kwh,
-            tuple(sum(made.blocks_kwh) for made in plan.dispatch),
-            tuple(made.unserved_kwh for made in plan.dispatch),
-            tuple(made.spilled_kwh for made in plan.dispatch),
-            tuple(
-                LinkTrade(peer, trade.sold_kwh, trade.bought_kwh)
-                for peer, trade in plan.trades.items()
-                if not trade.idle
-            ),
-            plan.cost_eur,
-            plan.payment_eur,
-            plan.gap_eur,
-            standalone_cost(self._supplies),
-            settling.disputes(),
-            settling.unconfirmed(),
-            tuple(settling.plan.trades),
-            tuple(peer for peer in self._links if peer not in settling.plan.trades),
-        )
+    def _closed(self) -> tuple[int, Position, tuple[str, ...]] | None:
+        """Return the attempt and plan with which trading is over, if it is, and what is void."""
+        closing = self._closing
+        if closing.decided is not None:
+            return (*closing.decided, ())
+        if self._gate is not None:
+            done = self._gate.done
+            plan = self._gate.plan(self._supplies, self._links) if done else None
+            return None if plan is None else (GATE_ATTEMPT, plan, ())
+        if closing.missed is None:
+            return None
+        if self._recollection is None or self._recollection.attempt != closing.missed:
+            self._recollection = Recollection(self.epoch, closing.missed, self._links)
+        recalled = self._recollection.plan(self._supplies, self._pricing.prices)
+        return None if recalled is None else (closing.missed, *recalled)

@@ -328,6 +328,10 @@ PROPERTIES: Mapping[str, Property] = {
         "a peer crashes and comes back knowing nothing: the same outcome",
         _survives(Mix(restarts=1)),
     ),
+    "memory-resumed": Property(
+        "a peer crashes and comes back with what it has asked to remember: the same outcome",
+        _survives(Mix(restarts=1, forgets=False)),
+    ),
     "partition-healed": Property(
         "two peers do not hear each other for a while: the same outcome", _survives(Mix(cuts=1))
     ),

@@ -41,12 +41,16 @@ _LEAST_BEATS, _HEAL_TIMES, _HEAL_BEATS = 5.0, 20.0, 200.0
 
 @dataclass(frozen=True)
 class Mix:
-    """Which faults a schedule draws: shares of the letters, and numbers of incidents."""
+    """Which faults a schedule draws: shares of the letters, and numbers of incidents.
+
+    A peer that restarts finds what it asked its host to remember, or nothing when it `forgets`.
+    """
 
     lost: float = 0.0
     twice: float = 0.0
     late: float = 0.0
     restarts: int = 0
+    forgets: bool = True
     cuts: int = 0
 
 
@@ -212,9 +216,11 @@ class Storm:
             self.world.call(incident.to_s, lambda: self._cut.remove(incident))
 
     def _restart(self, peer: str) -> None:
-        """Start a peer with nothing remembered; the others hear of its new life."""
+        """Start a peer anew; the others hear of its new life."""
         self._lives[peer] = self._lives.get(peer, 1) + 1
         self._born_s[peer] = self.world.now_s
+        if self._mix.forgets:
+            self.world.memory.pop(peer, None)
         self.world.start(peer, self._subject.make().roles[peer])
         for other in self._example.roles:
             if other != peer:

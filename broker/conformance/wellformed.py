@@ -13,6 +13,7 @@ from peercell.agents.protocol import (
     Commanded,
     Event,
     Record,
+    Remember,
     Reply,
     Send,
     SetTimer,
@@ -20,6 +21,7 @@ from peercell.agents.protocol import (
 from peercell.broker.wire import FRAME_BYTES_DEFAULT, UNDECODABLE
 
 NAME_LENGTH_MAX = 64
+KEPT_BYTES_MAX = 1024 * 1024
 
 
 def malformed(actions: object, event: Event) -> str:
@@ -32,18 +34,26 @@ def malformed(actions: object, event: Event) -> str:
 def _action(action: object, event: Event) -> str:
     match action:
         case Send(to=to, message=message):
-            return _name("Send.to", to) or _message(message)
+            wrong = _name("Send.to", to) or _message(message)
         case SetTimer(name=name, after_s=after_s):
-            return _name("SetTimer.name", name) or _delay(name, after_s)
+            wrong = _name("SetTimer.name", name) or _delay(name, after_s)
         case CancelTimer(name=name):
-            return _name("CancelTimer.name", name)
+            wrong = _name("CancelTimer.name", name)
+        case Remember(name=name, what=what):
+            wrong = _name("Remember.name", name) or _kept(name, what)
         case Record(fact=fact):
-            return _message(fact)
+            wrong = _message(fact)
         case Reply(request_id=asked, answer=answer):
             right = isinstance(event, Commanded) and event.request_id == asked
-            return _message(answer) if right else f"Reply({asked!r}) answers no request"
+            wrong = _message(answer) if right else f"Reply({asked!r}) answers no request"
         case _:
-            return f"{action!r} is no action"
+            wrong = f"{action!r} is no action"
+    return wrong
+
+
+def _kept(name: str, what: object) -> str:
+    fits = isinstance(what, bytes) and len(what) <= KEPT_BYTES_MAX
+    return "" if fits else f"{name!r} is to be remembered as what is not up to 1 MiB of bytes"
 
 
 def _delay(name: str, after_s: object) -> str:

@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from peercell.agents.protocol import (
     Event,
     Received,
     Record,
+    Remember,
     Reply,
     Role,
     Send,
@@ -86,6 +87,7 @@ class World:
         self.replies: dict[int, Message] = {}
         self.steps = 0
         self.timers: dict[tuple[str, str], int] = {}
+        self.memory: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
         self._fate = fate
         self.stepper = stepper
         self._lives: Counter[str] = Counter()
@@ -97,7 +99,7 @@ class World:
         """Run a role from now on, in place of an earlier one of that name."""
         self.crash(name)
         self.roles[name] = role
-        self.give(name, Started())
+        self.give(name, Started(dict(self.memory[name])))
 
     def start_all(self, roles: Mapping[str, Role]) -> None:
         """Run some roles from now on."""
@@ -173,6 +175,8 @@ class World:
                 self.timers[name, timer] = number
             case CancelTimer(name=timer):
                 self.timers.pop((name, timer), None)
+            case Remember(name=what_name, what=what):
+                self.memory[name][what_name] = what
             case Record(fact=fact):
                 self.facts.append(Fact(self.now_s, name, fact))
             case Reply(request_id=request_id, answer=answer):

@@ -8,6 +8,7 @@ reached stays broken for no longer than it was told.
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from shutil import copyfile
 
 from msgspec import structs
@@ -161,12 +162,12 @@ class FaultDesk:
     def forget(self, process: str) -> None:
         """Let the peers of a process that has ended forget what a fault wants them to forget."""
         memory = self._memory.pop(process, Memory.KEPT)
-        roster = self._home.roster(process)
         if memory is Memory.KEPT:
             return
-        roster.unlink(missing_ok=True)
-        if memory is Memory.OLD and (copy := self._home.old_roster(process)).exists():
-            copyfile(copy, roster)
+        for path in self._saved(process):
+            path.unlink(missing_ok=True)
+            if memory is Memory.OLD and (copy := _copy_of(path)).exists():
+                copyfile(copy, path)
 
     def _begin(self, case: _Case, now_s: float) -> None:
         match case.order.fault:
@@ -220,10 +221,23 @@ class FaultDesk:
     def _keep_copies(self) -> None:
         """Copy what peers have saved now, for those that are to be given it back as old."""
         for process in self._hands.workers:
-            if (roster := self._home.roster(process)).exists():
-                copyfile(roster, self._home.old_roster(process))
+            for path in self._saved(process):
+                _copy_of(path).unlink(missing_ok=True)
+                if path.exists():
+                    copyfile(path, _copy_of(path))
+
+    def _saved(self, process: str) -> list[Path]:
+        """Return the files in which a process and its peers keep what they know."""
+        peers = self._hands.workers[process].crew.peers
+        memories = (self._home.memory(spec.peer) for spec in peers)
+        return [self._home.roster(process), *memories]
 
     def _note(self, name: str, step: Step) -> None:
         """Write the journal anew: it is short, and so is always whole."""
         self._steps[name] = step
         replace_file(self._home.faults, journal_of(self._steps.values()))
+
+
+def _copy_of(path: Path) -> Path:
+    """Return where what a file held before anything was broken is kept."""
+    return path.with_name(f"{path.name}.old")

@@ -137,13 +137,16 @@ class Injector:
     def trouble(self, seats: Iterable[Seat]) -> None:
         """Let the disk be full for those whose it is to be, and for no others."""
         full = [order for order in self._orders.values() if isinstance(order.fault, DiskFull)]
-        journals = {seat.peer: seat.journal for seat in seats if seat.journal is not None}
-        for peer, journal in journals.items():
-            is_full = any(peer in order.peers for order in full)
-            journal.trouble = NO_SPACE if is_full else None
+        stopped = set()
+        for seat in seats:
+            trouble = NO_SPACE if any(seat.peer in order.peers for order in full) else None
+            if seat.memory is not None:
+                seat.memory.trouble = trouble
+            if seat.journal is not None:
+                seat.journal.trouble = trouble
+                stopped |= {seat.peer} if seat.journal.stopped else set()
         for order in full:
-            stopped = [p for p in order.peers if p in journals and journals[p].stopped]
-            self.hits[order.id] = len(stopped)
+            self.hits[order.id] = len(stopped.intersection(order.peers))
 
     def _choose_way(self) -> None:
         self.put = self._detour.put if self._detour.is_open else self._outbound.put

@@ -17,7 +17,6 @@ from peercell.broker.faults.kinds import (
     GridFault,
     Kill,
     LinkFault,
-    Memory,
     MeterNoise,
     Partition,
     Pause,
@@ -108,6 +107,7 @@ def _on_peers(there: _Stage, step: Step, order: Order) -> None:
         peer = there.cell.peer(name)
         there.cell.at(begins_s, partial(_hurt, there.cell, peer, order))
         if isinstance(step.fault, Kill):
+            there.cell.at(there.origin_s, peer.back_up)
             there.cell.restart(name, there.origin_s + step.end_s)
         else:
             _at_end(there, step, partial(_heal, there.cell, peer, step.fault))
@@ -118,8 +118,7 @@ def _hurt(cell: "Simulation", peer: "Peer", order: Order) -> None:
     cell.shim.hits[order.id] += peer.runs
     match order.fault:
         case Kill(state=state):
-            cell.crash(peer.name, cell.now_s)
-            cell.at(cell.now_s, _forget, peer, state)
+            cell.crash(peer.name, cell.now_s, state)
         case Pause():
             cell.pace(peer.name, paused=True)
         case Slow(share=share):
@@ -129,17 +128,6 @@ def _hurt(cell: "Simulation", peer: "Peer", order: Order) -> None:
             peer.ahead_s = ahead_s - peer.drift * cell.now_s
         case DiskFull():
             peer.disk_full = True
-
-
-def _forget(peer: "Peer", state: Memory) -> None:
-    """Let a peer that is down know less of its earlier lives: here, how many there were."""
-    match state:
-        case Memory.LOST:
-            peer.incarnation = 0
-        case Memory.OLD:
-            peer.incarnation = min(peer.incarnation, 1)
-        case Memory.KEPT:
-            pass
 
 
 def _heal(cell: "Simulation", peer: "Peer", fault: Fault) -> None:

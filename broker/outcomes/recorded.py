@@ -27,6 +27,10 @@ class _CancelTimer(Struct, tag="CancelTimer"):
     pass
 
 
+class _Remember(Struct, tag="Remember"):
+    pass
+
+
 class _Reply(Struct, tag="Reply"):
     pass
 
@@ -102,6 +106,6 @@ def _steps(path: Path) -> Iterator[Step]:
 
 
 _actions: Callable[[Raw], Sequence[object] | None] = Decoder(
-    list[_Record | _Send | _SetTimer | _CancelTimer | _Reply] | None
+    list[_Record | _Send | _SetTimer | _CancelTimer | _Remember | _Reply] | None
 ).decode
 _head = Decoder(_Head).decode

@@ -1,4 +1,4 @@
-"""Two kinds of message that the tests of the runtime speak."""
+"""Three kinds of message that the tests of the runtime speak."""
 
 from typing import Annotated, ClassVar
 
@@ -26,4 +26,12 @@ class Note(Message, frozen=True):
     number: Annotated[int, Meta(ge=0, le=2**53)] = 0
 
 
-AnyTestMessage = Quote | Note
+class Vow(Message, frozen=True):
+    """A number that binds who says it."""
+
+    binds: ClassVar[bool] = True
+
+    number: Annotated[int, Meta(ge=0, le=2**53)]
+
+
+AnyTestMessage = Quote | Note | Vow

@@ -12,6 +12,7 @@ from peercell.agents.protocol import (
     Event,
     PeerDown,
     Received,
+    Remember,
     Reply,
     Send,
     SetTimer,
@@ -60,7 +61,8 @@ def quotes(actions: list[object]) -> list[CurveQuote]:
 
 def test_a_trader_starts_by_listening() -> None:
     actions = MicrogridTrader(ALICE).step(Started(), 3.0)
-    assert actions[0] == Send("b", Hello(0, 3_000_000))
+    assert isinstance(actions[0], Remember)
+    assert actions[1] == Send("b", Hello(0, 3_000_000))
     assert SetTimer("round", 1.0) in actions
     trader = started()
     assert not quotes([*trader.step(TimerFired("round"), 1.0)])

@@ -118,15 +118,19 @@ def test_a_killed_process_is_expected_back(bench: Bench) -> None:
     desk = bench.desk()
     for name in "ab":
         bench.home.roster(name).write_bytes(b"before")
+        bench.home.memory(name).write_bytes(b"promised before")
     added(desk, request(Loss(share=0.1)))
     bench.home.roster("a").write_bytes(b"after")
     bench.home.roster("b").write_bytes(b"after")
+    bench.home.memory("b").write_bytes(b"promised after")
     added(desk, request(Kill(on="a", restart_after_s=2.0, state=Memory.LOST), None, "a"))
     added(desk, request(Kill(on="b", state=Memory.OLD), None, "b"))
     assert bench.struck == [("a", signal.SIGKILL), ("b", signal.SIGKILL)]
     for name in "ab":
         desk.forget(name)
     assert not bench.home.roster("a").exists()
+    assert not bench.home.memory("a").exists()
+    assert bench.home.memory("b").read_bytes() == b"promised before"
     assert bench.home.roster("b").read_bytes() == b"before"
     for name in "ab":
         desk.forget(name)
