@@ -7,7 +7,7 @@ its powers as they stand in that cell are the uncontrolled operating point.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated
 
@@ -38,6 +38,7 @@ from peercell.grid.model import (
     Record,
 )
 from peercell.grid.nearest import unknown
+from peercell.grid.paths import levels, path_lists
 from peercell.grid.profiles import power_at
 from peercell.grid.rows import row_at
 
@@ -68,6 +69,17 @@ class ControlLimits(Record, frozen=True):
     margin_percent: Annotated[float, Meta(ge=0.0, le=50.0)] = 0.1
 
 
+class LevelBand(Record, frozen=True):
+    """Where the voltages of one level must stay, in place of the limits of the case.
+
+    `below` is the transformer that feeds the level; "" for the one that hangs below no other.
+    """
+
+    below: Annotated[str, Meta(max_length=64)]
+    v_min_pu: PerUnit
+    v_max_pu: PerUnit
+
+
 class CaseFile(Record, frozen=True):
     """A case as it stands in its file.
 
@@ -75,7 +87,8 @@ class CaseFile(Record, frozen=True):
     time of its profiles (None: their nominal power) times `load_scale`; with `injections` they are
     left out, and each bus injects what is said there. `slack_pu` None keeps the source's voltage;
     `monitored` None stands for every bus with a consumer or a device. `by_level` lets the agents
-    below a transformer keep a level of their own, coupled with the one above.
+    below a transformer keep a level of their own, coupled with the one above; `bands` gives levels
+    limits of their own.
     """
 
     cell: Annotated[str, Meta(min_length=1, max_length=1000)]
@@ -89,6 +102,7 @@ class CaseFile(Record, frozen=True):
     monitored: Annotated[tuple[Id, ...], Meta(min_length=1)] | None = None
     loadings: tuple[LoadingLimit, ...] = ()
     by_level: bool = False
+    bands: tuple[LevelBand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +116,7 @@ class ControlCase:
     monitored : buses whose voltage counts.
     loadings : lines and transformers whose loading counts.
     by_level : whether each level of the network is controlled by a circle of its own.
+    bands : lowest and highest voltage of the buses that have others than `limits`.
     """
 
     title: str
@@ -111,6 +126,11 @@ class ControlCase:
     monitored: tuple[str, ...]
     loadings: tuple[LoadingLimit, ...]
     by_level: bool = False
+    bands: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def band(self, bus: str) -> tuple[float, float]:
+        """Return the lowest and the highest voltage that a bus may have, margins aside."""
+        return self.bands.get(bus, (self.limits.v_min_pu, self.limits.v_max_pu))
 
 
 def decode_case(data: bytes, origin: str = "the case") -> CaseFile:
@@ -155,7 +175,29 @@ def control_case(file: CaseFile, cell: Cell, profiles: Profiles) -> ControlCase:
         cell, customers=(*consumers, *sites), sources=sources, timeline=type(cell.timeline)()
     )
     title = file.title or cell.title
-    return ControlCase(title, bare, file.limits, devices, monitored, file.loadings, file.by_level)
+    found = ControlCase(title, bare, file.limits, devices, monitored, file.loadings, file.by_level)
+    return replace(found, bands=_bands(file, found)) if file.bands else found
+
+
+def _bands(file: CaseFile, case: ControlCase) -> dict[str, tuple[float, float]]:
+    """Return the limits of the buses whose level has its own."""
+    paths = path_lists(case.cell)
+    buses = dict.fromkeys((*case.monitored, *(device.bus for device in case.devices)))
+    known = levels(
+        {bus: paths[bus] for bus in buses if bus in paths},
+        (unit.id for unit in case.cell.transformers),
+    )
+    found = {}
+    for k, band in enumerate(file.bands):
+        if band.below not in known:
+            raise unknown("level below", band.below, known)
+        if band.v_min_pu + file.limits.margin_pu >= band.v_max_pu - file.limits.margin_pu:
+            raise wrong(
+                f"bands[{k}]", f"nothing is left between {band.v_min_pu} and {band.v_max_pu} pu"
+            )
+        for bus in known[band.below].members:
+            found[bus] = band.v_min_pu, band.v_max_pu
+    return found
 
 
 def _check_file(file: CaseFile, cell: Cell) -> None:
@@ -167,7 +209,10 @@ def _check_file(file: CaseFile, cell: Cell) -> None:
         raise wrong("limits", f"nothing is left between {limits.v_min_pu} and {limits.v_max_pu} pu")
     if file.injections is not None and (file.at is not None or file.load_scale != 1.0):
         raise wrong("injections", "they replace the consumers that `at` and `load_scale` are of")
+    if file.bands and not file.by_level:
+        raise wrong("bands", "levels have limits of their own only where `by_level` is true")
     _check_names(file, cell)
+    _check_once("bands", [band.below for band in file.bands])
     _check_once("devices", [entry.id for entry in file.devices])
     _check_once("monitored", file.monitored or ())
     _check_once("loadings", [row.branch for row in file.loadings])

@@ -74,6 +74,7 @@ class ControlledFeeder:
     ----------
     case : the case; arrays over devices, buses and loadings follow it.
     feeder : its network, with the devices among its assets.
+    low_pu, high_pu : (monitored,) limits of the voltages, margins aside.
 
     Raises
     ------
@@ -83,6 +84,7 @@ class ControlledFeeder:
     def __init__(self, case: ControlCase) -> None:
         self.case = case
         self.feeder = Feeder(case.cell)
+        self.low_pu, self.high_pu = np.array([case.band(bus) for bus in case.monitored]).T
         place = {asset.id: k for k, asset in enumerate(case.cell.assets)}
         self._assets = np.array([place[device.id] for device in case.devices])
         nodes = [self.feeder.node_positions(bus)[0] for bus in case.monitored]
@@ -134,14 +136,14 @@ class ControlledFeeder:
         CollapseError : the network cannot carry this power.
         """
         found = self.solve(p_kw, q_kvar)
-        case, limits = self.case, self.case.limits
+        case = self.case
         high, low = float(found.v_pu.max()), float(found.v_pu.min())
         most = np.array([row.loading_percent_max for row in case.loadings])
         injected = list(zip(case.devices, p_kw.tolist(), q_kvar.tolist(), strict=True))
         return Outcome(
             in_limits=bool(
-                limits.v_min_pu - TOLERANCE_PU <= low
-                and high <= limits.v_max_pu + TOLERANCE_PU
+                (self.low_pu - TOLERANCE_PU <= found.v_pu).all()
+                and (found.v_pu <= self.high_pu + TOLERANCE_PU).all()
                 and (found.loading_percent <= most + 100.0 * TOLERANCE_PU).all()
             ),
             v_max_pu=high,

@@ -149,7 +149,7 @@ class _Answers:
     def __init__(self, feeder: ControlledFeeder, followed: Characteristic) -> None:
         case = feeder.case
         self._followed = followed
-        self._primary = standard(case.limits.v_min_pu, case.limits.v_max_pu)
+        self._primary = [standard(*case.band(device.bus)) for device in case.devices]
         is_plant = [device.kind is DeviceKind.PV for device in case.devices]
         self._plants = np.flatnonzero(is_plant)
         self._others = np.flatnonzero(np.logical_not(is_plant))
@@ -175,8 +175,9 @@ class _Answers:
             most, wanted, (0.0, most), Priority.REACTIVE
         )
         for k in self._others:
-            plan = (self._devices[k].planned_kw, 0.0)
-            p_kw[k], q_kvar[k] = self._primary.answer(self._devices[k], plan, float(voltage_pu[k]))
+            device = self._devices[k]
+            plan = (device.planned_kw, 0.0)
+            p_kw[k], q_kvar[k] = self._primary[k].answer(device, plan, float(voltage_pu[k]))
         return p_kw, q_kvar
 
 

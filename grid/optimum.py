@@ -15,7 +15,6 @@ from msgspec import Struct
 from peercell.agents.control.device import Device
 from peercell.agents.convex import SolverError, minimise, modelling
 from peercell.grid.admittance import Real
-from peercell.grid.control_case import ControlCase
 from peercell.grid.controlled_feeder import ControlledFeeder
 
 ROUNDS_MAX = 30
@@ -62,7 +61,7 @@ def _settled(feeder: ControlledFeeder) -> tuple[tuple[Real, Real], float, int]:
     at, off = feeder.uncontrolled, np.inf
     for rounds in range(1, ROUNDS_MAX + 1):
         model = _Model(feeder, at)
-        at, missed = _least_cost(feeder.case, model)
+        at, missed = _least_cost(feeder, model)
         off = model.off(feeder, at)
         if off <= _AGREEMENT:
             return at, missed, rounds
@@ -107,9 +106,9 @@ class _Model:
         )
 
 
-def _least_cost(case: ControlCase, model: _Model) -> tuple[tuple[Real, Real], float]:
+def _least_cost(feeder: ControlledFeeder, model: _Model) -> tuple[tuple[Real, Real], float]:
     """Return P and Q of least cost within a linear model, and by how many percent it misses."""
-    cvxpy = modelling(_TASK)
+    cvxpy, case = modelling(_TASK), feeder.case
     devices, limits = [device.can for device in case.devices], case.limits
     rating = np.array([device.rating_kva for device in devices])
     # In shares of the ratings, so that small and large devices are alike to the solver.
@@ -118,8 +117,8 @@ def _least_cost(case: ControlCase, model: _Model) -> tuple[tuple[Real, Real], fl
     missed = cvxpy.Variable(nonneg=True)
     voltage = model.v_pu(p_kw, q_kvar)
     bounds = [
-        100.0 * (voltage - (limits.v_max_pu - limits.margin_pu)) <= missed,
-        100.0 * (limits.v_min_pu + limits.margin_pu - voltage) <= missed,
+        100.0 * (voltage - (feeder.high_pu - limits.margin_pu)) <= missed,
+        100.0 * (feeder.low_pu + limits.margin_pu - voltage) <= missed,
         *_ranges(cvxpy, devices, share_p, share_q),
     ]
     if case.loadings:

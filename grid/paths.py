@@ -1,13 +1,55 @@
 """Which branches lie between a bus and the grid above: what an agent there tells the others."""
 
-from collections import deque
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
 
 from peercell.agents.control.paths import Path, Span
 from peercell.grid.model import Branch, Cell, Transformer
 from peercell.grid.topology import Link, Switching, Topology, topology
 
 _KW_PER_MW = 1000.0
+
+
+class Level(Struct):
+    """Members of a level; `above` is the way to where it hangs below another one, if it does."""
+
+    members: list[str]
+    above: Path
+
+
+def levels(paths: Mapping[str, Path], transformers: Iterable[str]) -> dict[str, Level]:
+    """Return the levels of control by the transformer that feeds them; "" hangs below no other.
+
+    A level is what a transformer feeds from a network in which there are members too.
+
+    Parameters
+    ----------
+    paths : of the members
+    transformers : ids of those of the cell
+    """
+    units = frozenset(transformers)
+    at: dict[str, list[str]] = defaultdict(list)
+    above: dict[str, Path] = {}
+    for name, path in paths.items():
+        passed = [k for k, span in enumerate(path) if span.branch in units]
+        key = path[passed[-1]].branch if passed else ""
+        at[key].append(name)
+        above[key] = path[: passed[-1]] if passed else ()
+    found: dict[str, Level] = {"": Level([], ())}
+    for key, members in at.items():
+        if key and level_at(above[key], at) in at:
+            found[key] = Level(members, above[key])
+        else:
+            found[""].members += members
+    return found
+
+
+def level_at(path: Path, known: Iterable[str]) -> str:
+    """Return the level in which a path ends: the last one that it passes, "" for the top."""
+    keys = set(known)
+    return next((span.branch for span in reversed(path) if span.branch in keys), "")
 
 
 def path_lists(cell: Cell, switching: Switching | None = None) -> Mapping[str, Path]:

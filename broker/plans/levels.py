@@ -1,23 +1,16 @@
 """Who belongs to which level of control: the agents below a transformer, and those above it."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from peercell.agents.control.coupling import CouplingSettings
 from peercell.agents.control.paths import Path
 from peercell.agents.control.station import Place
 from peercell.agents.control.voltage_settings import VoltageSettings
+from peercell.grid.paths import level_at, levels
 
 AgentSettings = VoltageSettings | CouplingSettings
-
-
-class _Level(Struct):
-    """Members of a level; `above` is the way to where it hangs below another one, if it does."""
-
-    members: list[str]
-    above: Path
 
 
 def by_level(
@@ -33,23 +26,24 @@ def by_level(
     agents : all of one circle
     transformers : ids of those of the cell
     """
-    levels = _levels(agents, frozenset(transformers))
-    some = next(iter(agents.values()))
-    names: dict[str, list[str]] = {key: list(level.members) for key, level in levels.items()}
-    couplings = {key: f"c.{key}" for key in levels if key}
+    found_levels = levels({name: told.path for name, told in agents.items()}, transformers)
+    names: dict[str, list[str]] = {k: list(level.members) for k, level in found_levels.items()}
+    couplings = {key: f"c.{key}" for key in found_levels if key}
     for key, name in couplings.items():
         names[key].append(name)
-        names[_key(levels[key].above, levels.keys())].append(name)
+        names[level_at(found_levels[key].above, found_levels)].append(name)
     found: dict[str, AgentSettings] = {}
-    for key, level in levels.items():
+    for key, level in found_levels.items():
         for name in level.members:
             found[name] = structs.replace(agents[name], members=tuple(sorted(names[key])))
     for key, name in couplings.items():
-        above = levels[key].above
-        upper = names[_key(above, levels.keys())]
+        above = found_levels[key].above
+        upper = level_at(above, found_levels)
+        # The limits of a level are the same for all in it.
+        low_some, high_some = (agents[found_levels[at].members[0]] for at in (key, upper))
         found[name] = CouplingSettings(
-            lower=_unseeing(some, name, names[key], above),
-            upper=_unseeing(some, name, upper, above),
+            lower=_unseeing(low_some, name, names[key], above),
+            upper=_unseeing(high_some, name, names[upper], above),
         )
     return found
 
@@ -59,29 +53,3 @@ def _unseeing(some: VoltageSettings, name: str, members: list[str], path: Path) 
     return structs.replace(
         some, name=name, members=tuple(sorted(members)), place=Place(), path=path
     )
-
-
-def _levels(
-    agents: Mapping[str, VoltageSettings], transformers: frozenset[str]
-) -> dict[str, _Level]:
-    """Return the levels by the transformer that feeds them; "" is what hangs below no other."""
-    at: dict[str, list[str]] = defaultdict(list)
-    above: dict[str, Path] = {}
-    for name, told in agents.items():
-        passed = [k for k, span in enumerate(told.path) if span.branch in transformers]
-        key = told.path[passed[-1]].branch if passed else ""
-        at[key].append(name)
-        above[key] = told.path[: passed[-1]] if passed else ()
-    levels: dict[str, _Level] = {"": _Level([], ())}
-    for key, members in at.items():
-        if key and _key(above[key], at.keys()) in at:
-            levels[key] = _Level(members, above[key])
-        else:
-            levels[""].members += members
-    return levels
-
-
-def _key(path: Path, known: Iterable[str]) -> str:
-    """Return the level in which a path ends: the last one that it passes, "" for the top."""
-    keys = set(known)
-    return next((span.branch for span in reversed(path) if span.branch in keys), "")

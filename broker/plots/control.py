@@ -65,8 +65,7 @@ def draw_profile(feeder: ControlledFeeder, before: Powers, after: Powers, path: 
         found, unit = distances(feeder.case.cell)
         for powers, colour, name in ((before, HIGH, "before"), (after, LOW, "after")):
             _draw_feeder(axes, feeder, powers, (colour, name))
-        limits = feeder.case.limits
-        for limit in (limits.v_min_pu, limits.v_max_pu):
+        for limit in np.unique([feeder.low_pu, feeder.high_pu]).tolist():
             axes.axhline(limit, color=ALARM, linewidth=1.0, linestyle=(0, (4, 3)))
             write(axes, f"limit {limit:.4g}", (max(found.values()), limit), (-46.0, 3.0), ALARM)
         axes.set_xlabel(f"distance from the source, {unit}")

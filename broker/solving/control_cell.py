@@ -15,7 +15,7 @@ from peercell.grid.branch_limits import rated_branch
 from peercell.grid.control_case import ControlCase
 from peercell.grid.control_device import PlacedDevice
 from peercell.grid.errors import ControlCaseError
-from peercell.grid.paths import path_lists
+from peercell.grid.paths import levels, path_lists
 from peercell.grid.service_control import ControlledAsset
 from peercell.grid.service_rights import Access, GridServiceSettings
 
@@ -48,6 +48,7 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
     placed = dict(_places(case, path_lists(case.cell)))
     places = {name: place for name, (place, _) in placed.items()}
     members = tuple(sorted(places))
+    bands = _bands(case, {name: path for name, (_, path) in placed.items()})
     agents = {
         name: VoltageSettings(
             name=name,
@@ -56,8 +57,8 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
             place=place,
             path=placed[name][1],
             rhythm=rhythm,
-            v_min_pu=case.limits.v_min_pu,
-            v_max_pu=case.limits.v_max_pu,
+            v_min_pu=bands[name][0],
+            v_max_pu=bands[name][1],
             margin_pu=case.limits.margin_pu,
             margin_share=case.limits.margin_percent / 100.0,
             renew_s=_RENEWED_TICKS * rhythm.tick_s,
@@ -76,8 +77,8 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
             device=device,
             controller=name,
             bus=str(place.bus),
-            v_min_pu=case.limits.v_min_pu,
-            v_max_pu=case.limits.v_max_pu,
+            v_min_pu=bands[name][0],
+            v_max_pu=bands[name][1],
         )
         for name, place in places.items()
         for device in place.devices
@@ -91,6 +92,16 @@ def control_peers(case: ControlCase, rhythm: Rhythm) -> ControlPeers:
     if not case.by_level:
         return ControlPeers(dict(agents), service)
     return ControlPeers(by_level(agents, [unit.id for unit in case.cell.transformers]), service)
+
+
+def _bands(case: ControlCase, paths: Mapping[str, Path]) -> dict[str, tuple[float, float]]:
+    """Return the limits that each agent goes by: those of the buses of its level."""
+    bus_of = {agent_at(bus): bus for bus in case.monitored}
+    found: dict[str, tuple[float, float]] = {}
+    for level in levels(paths, (unit.id for unit in case.cell.transformers)).values():
+        bus = next((bus_of[name] for name in level.members if name in bus_of), "")
+        found |= dict.fromkeys(level.members, case.band(bus))
+    return found
 
 
 def member_count(case: ControlCase) -> int:

@@ -91,12 +91,10 @@ class ControlLog:
 
     def is_in_limits(self, reading: Reading) -> bool:
         """Return whether all voltages at live agents and all loadings are within limits."""
-        limits = self.case.limits
-        low_pu, high_pu = limits.v_min_pu - _SAME_PU, limits.v_max_pu + _SAME_PU
         voltages = zip(self.case.monitored, reading.voltages_pu, strict=True)
         loadings = zip(self.case.loadings, reading.loadings_percent, strict=True)
         return all(
-            v_pu is None or low_pu <= v_pu <= high_pu
+            v_pu is None or _is_within(self.case.band(bus), v_pu)
             for bus, v_pu in voltages
             if agent_at(bus) not in self.crashed
         ) and all(
@@ -128,6 +126,10 @@ class ControlLog:
             gap_percent=None,
             bytes_per_agent_s=bytes_per_agent / len(self.readings),
         )
+
+
+def _is_within(band: tuple[float, float], v_pu: float) -> bool:
+    return band[0] - _SAME_PU <= v_pu <= band[1] + _SAME_PU
 
 
 def optimum_of(case: ControlCase) -> float:

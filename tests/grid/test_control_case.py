@@ -24,6 +24,7 @@ from peercell.grid.feeder import Feeder
 from peercell.grid.model import Asset, AssetKind, Branch, Bus, Cell, Customer, Source
 
 PV = {"id": "sun", "bus": "2", "planned_kw": 30.0, "rating_kva": 40.0}
+BAND = {"below": "", "v_min_pu": 0.96, "v_max_pu": 1.025}
 
 
 def village(phases: int = 1) -> Cell:
@@ -131,6 +132,9 @@ def test_the_source_takes_the_voltage_of_the_case() -> None:
         ({"loadings": [{"branch": "line-2"}]}, "loadings[0].branch"),
         ({"loadings": [{"branch": "line-1"}] * 2}, "loadings"),
         ({"monitored": ["1", "1"]}, "monitored"),
+        ({"bands": [BAND]}, "bands"),
+        ({"bands": [BAND] * 2, "by_level": True}, "bands"),
+        ({"bands": [BAND | {"v_max_pu": 0.96}], "by_level": True}, "bands[0]"),
     ],
 )
 def test_a_wrong_case_is_refused_by_field(keys: dict[str, Any], said: str) -> None:
@@ -146,11 +150,24 @@ def test_a_wrong_case_is_refused_by_field(keys: dict[str, Any], said: str) -> No
         ({"injections": [{"bus": "nowhere", "p_kw": 1.0}]}, 'no bus "nowhere"'),
         ({"monitored": ["x"]}, 'no bus "x"'),
         ({"loadings": [{"branch": "trafo"}]}, 'no branch "trafo"'),
+        ({"bands": [BAND | {"below": "t9"}], "by_level": True}, 'no level below "t9"'),
     ],
 )
 def test_what_the_cell_does_not_have_is_named(keys: dict[str, Any], said: str) -> None:
     with pytest.raises(UnknownElementError, match=said):
         case_of(**keys)
+
+
+def test_a_level_may_have_limits_of_its_own() -> None:
+    case = case_of(bands=[BAND], by_level=True)
+    assert case.band("1") == case.band("2") == (0.96, 1.025)
+    assert case_of().band("1") == (0.95, 1.05)
+    feeder = ControlledFeeder(case)
+    assert feeder.high_pu.tolist() == [1.025, 1.025]
+    v_pu = feeder.solve(*feeder.uncontrolled).v_pu.max()
+    assert 1.025 < v_pu < 1.05
+    assert not feeder.outcome(*feeder.uncontrolled).in_limits
+    assert ControlledFeeder(case_of()).outcome(*feeder.uncontrolled).in_limits
 
 
 def test_control_is_for_balanced_cells_and_known_times() -> None:

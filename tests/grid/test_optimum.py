@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 
 from peercell.agents.convex import SolverError
 from peercell.agents.errors import MissingExtraError
-from peercell.broker.solving.control_cases import load_control_case
-from peercell.grid.control_case import ControlCase
+from peercell.broker.solving.control_cases import cell_of, load_control_case, read_case
+from peercell.grid.control_case import ControlCase, LevelBand, control_case
 from peercell.grid.controlled_feeder import ControlledFeeder
 from peercell.grid.optimum import central_optimum
 
@@ -74,8 +74,8 @@ def independent(feeder: ControlledFeeder) -> float:
         ]
         return np.concatenate(
             [
-                100.0 * (limits.v_max_pu - limits.margin_pu - found.v_pu),
-                100.0 * (found.v_pu - limits.v_min_pu - limits.margin_pu),
+                100.0 * (feeder.high_pu - limits.margin_pu - found.v_pu),
+                100.0 * (found.v_pu - feeder.low_pu - limits.margin_pu),
                 most * (1.0 - limits.margin_percent / 100.0) - found.loading_percent,
                 1.0 - x[:count] ** 2 - x[count:] ** 2,
                 tangent,
@@ -112,6 +112,42 @@ def test_another_solver_finds_nothing_better(name: str) -> None:
     feeder = ControlledFeeder(case_named(name))
     best = central_optimum(feeder)
     assert independent(feeder) == pytest.approx(best.objective, rel=1e-5)
+
+
+def banded(high_pu: float) -> ControlCase:
+    """Return the case of two levels, the upper one with another highest voltage."""
+    path = FOLDER / "levels-ov.json"
+    file = read_case(path)
+    loaded = cell_of(file, path)
+    band = LevelBand(below="", v_min_pu=0.95, v_max_pu=high_pu)
+    return control_case(structs.replace(file, bands=(band,)), loaded.cell, loaded.profiles)
+
+
+@pytest.mark.parametrize(
+    ("high_pu", "objective", "curtailed_kw"), [(1.05, 130.808, 116.332), (1.03, 160.441, 146.137)]
+)
+def test_rc_hier_the_optimum_of_two_levels(
+    high_pu: float, objective: float, curtailed_kw: float
+) -> None:
+    """Where the feeder above may be at 1.03 pu only, and its villages at 1.05."""
+    feeder = ControlledFeeder(banded(high_pu))
+    best = central_optimum(feeder)
+    found = feeder.outcome(best.p_kw, best.q_kvar)
+    assert found.in_limits
+    assert best.objective == pytest.approx(objective, abs=1e-3)
+    assert found.curtailed_kw == pytest.approx(curtailed_kw, abs=1e-2)
+    v_pu = dict(zip(feeder.case.monitored, feeder.solve(best.p_kw, best.q_kvar).v_pu, strict=True))
+    above = max(v for bus, v in v_pu.items() if "." not in bus)
+    assert above <= high_pu - feeder.case.limits.margin_pu + 1e-7
+    assert (above == pytest.approx(1.0298, abs=1e-6)) == (high_pu == 1.03)
+    assert found.v_max_pu == pytest.approx(1.0498, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("high_pu", [1.05, 1.03])
+def test_rc_hier_another_solver_finds_nothing_better(high_pu: float) -> None:
+    feeder = ControlledFeeder(banded(high_pu))
+    assert independent(feeder) == pytest.approx(central_optimum(feeder).objective, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("*.json"))])

@@ -18,7 +18,7 @@ from peercell.broker.solving import control_cell
 from peercell.broker.solving.control_cases import cell_of, load_control_case, read_case
 from peercell.broker.solving.control_log import CRASH_TICK, ControlResult, optimum_of
 from peercell.broker.solving.control_run import Algorithm, ControlRun, ControlSettings
-from peercell.grid.control_case import ControlCase, control_case
+from peercell.grid.control_case import ControlCase, LevelBand, control_case
 from peercell.grid.model import Cell
 from peercell.grid.paths import path_lists
 
@@ -216,6 +216,31 @@ def test_two_levels_that_are_coupled_find_what_one_level_finds(seed: int) -> Non
     assert found.bytes_per_agent_s < 0.6 * one.bytes_per_agent_s
     heard = run.agents["b.rural1.5"].circle.number
     assert not [name for name in heard if not name.startswith(("b.rural1.", "c.rural1."))]
+
+
+@pytest.mark.slow
+def test_a_level_keeps_limits_of_its_own() -> None:
+    """RC-hier: the feeder above has to stay below 1.04 pu, which the villages lift to 1.052."""
+    path = CASES / "levels-ov.json"
+    file = read_case(path)
+    band = LevelBand(below="", v_min_pu=0.95, v_max_pu=1.04)
+    loaded = cell_of(file, path)
+    case = control_case(msgspec.structs.replace(file, bands=(band,)), loaded.cell, loaded.profiles)
+    run = ControlRun(case, ControlSettings())
+    found = run.run()
+    above = [k for k, bus in enumerate(case.monitored) if "." not in bus]
+    first, last = (
+        max(reading.voltages_pu[k] or 0.0 for k in above)
+        for reading in (run.log.readings[0], run.log.readings[-1])
+    )
+    assert first > 1.05
+    assert last <= 1.04
+    assert found.in_limits
+    assert found.v_max_pu > 1.045
+    assert found.epochs <= 20
+    assert found.objective <= 1.01 * optimum_of(case)
+    coupling = run.couplings["c.rural1.trafo-0"].settings
+    assert (coupling.lower.v_max_pu, coupling.upper.v_max_pu) == (1.05, 1.04)
 
 
 def test_levels_are_coupled_by_prices_alone() -> None:
