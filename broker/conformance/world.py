@@ -1,10 +1,8 @@
 """Roles on a virtual clock, and a network that does to each message what it is told to do."""
 
-import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import NamedTuple
 
 from peercell.agents.messages import Message
@@ -22,6 +20,7 @@ from peercell.agents.protocol import (
     Started,
     TimerFired,
 )
+from peercell.broker.simulated_time import SimulatedTime
 
 BEGIN_S = 1000.0
 """Host time in s at which a world begins: well after 0, as that of a real host is."""
@@ -78,10 +77,12 @@ class World:
     ----------
     fate : what the network does to each letter
     stepper : how a role is stepped
+    steps_max : steps of all roles after which something runs in circles
     """
 
-    def __init__(self, fate: Fate = at_once, stepper: Stepper = plainly) -> None:
-        self.now_s = BEGIN_S
+    def __init__(
+        self, fate: Fate = at_once, stepper: Stepper = plainly, steps_max: int = STEPS_MAX
+    ) -> None:
         self.roles: dict[str, Role] = {}
         self.facts: list[Fact] = []
         self.replies: dict[int, Message] = {}
@@ -92,8 +93,13 @@ class World:
         self.stepper = stepper
         self._lives: Counter[str] = Counter()
         self._sent: Counter[tuple[str, str]] = Counter()
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = 0
+        self._steps_max = steps_max
+        self._time = SimulatedTime(BEGIN_S)
+
+    @property
+    def now_s(self) -> float:
+        """Host time, s."""
+        return self._time.now_s
 
     def start(self, name: str, role: Role) -> None:
         """Run a role from now on, in place of an earlier one of that name."""
@@ -117,14 +123,15 @@ class World:
 
         Raises
         ------
-        RoleError : it raises, or all together make more than `STEPS_MAX` steps.
+        RoleError : it raises, or all together make more than `steps_max` steps.
         """
         role = self.roles.get(name)
         if role is None:
             return
         self.steps += 1
-        if self.steps > STEPS_MAX:
-            raise RoleError(f"{STEPS_MAX:,} steps brought no rest, the last at {name}: {event}")
+        if self.steps > self._steps_max:
+            said = f"{self._steps_max:,} steps brought no rest, the last at {name}: {event}"
+            raise RoleError(said)
         try:
             actions = self.stepper(name, role, event, self.now_s)
         except Exception as error:
@@ -132,11 +139,9 @@ class World:
         for action in actions:
             self._act(name, action)
 
-    def call(self, at_s: float, action: Callable[[], None]) -> int:
-        """Do something at a time; return a number that no other call has."""
-        self._order += 1
-        heapq.heappush(self._queue, (at_s, self._order, action))
-        return self._order
+    def call(self, at_s: float, action: Callable[[], None]) -> None:
+        """Do something at a time."""
+        self._time.at(at_s, action)
 
     def run(self, until_s: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Let time pass up to an instant, or until something holds; return whether it does.
@@ -145,11 +150,9 @@ class World:
         ------
         RoleError : see `give`.
         """
-        while self._queue and self._queue[0][0] <= until_s:
-            self.run_next()
-            if done():
-                return True
-        self.now_s = max(self.now_s, until_s)
+        if self._time.run(until_s, done):
+            return True
+        self._time.now_s = max(self.now_s, until_s)
         return done()
 
     def run_next(self) -> bool:
@@ -159,20 +162,15 @@ class World:
         ------
         RoleError : see `give`.
         """
-        if not self._queue:
-            return False
-        self.now_s, _, action = heapq.heappop(self._queue)
-        action()
-        return True
+        return self._time.run_next()
 
     def _act(self, name: str, action: Action) -> None:
         match action:
             case Send(to=to, message=message):
                 self._send(name, to, message)
             case SetTimer(name=timer, after_s=after_s) if 0.0 <= after_s < math.inf:
-                number = self._order + 1
-                self.call(self.now_s + after_s, partial(self._fire, name, timer, number))
-                self.timers[name, timer] = number
+                number = self.timers[name, timer] = self._time.asked + 1
+                self._time.at(self.now_s + after_s, self._fire, name, timer, number)
             case CancelTimer(name=timer):
                 self.timers.pop((name, timer), None)
             case Remember(name=what_name, what=what):
@@ -188,7 +186,7 @@ class World:
         self._sent[src, dst] += 1
         letter = Letter(src, dst, self._sent[src, dst], message)
         for delay_s in self._fate(letter, self.now_s):
-            self.call(self.now_s + delay_s, partial(self._arrive, letter, self._lives[dst]))
+            self._time.at(self.now_s + delay_s, self._arrive, letter, self._lives[dst])
 
     def _arrive(self, letter: Letter, life: int) -> None:
         if self._lives[letter.dst] == life:

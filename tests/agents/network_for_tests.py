@@ -1,7 +1,6 @@
 """Members in one thread on a virtual clock, over links that lose and delay."""
 
-import heapq
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -12,12 +11,9 @@ from peercell.agents.membership import Member, MembershipSettings, Speaker
 from peercell.agents.messages import Message
 from peercell.agents.protocol import (
     Action,
-    CancelTimer,
     Commanded,
     Event,
     Received,
-    Record,
-    Reply,
     Role,
     Send,
     SetTimer,
@@ -26,6 +22,10 @@ from peercell.agents.protocol import (
 )
 from peercell.agents.roster import Roster
 from peercell.agents.signing import Sign, SignedRecord
+from peercell.broker.conformance.world import Fact, Letter, World
+
+# Of all members of the largest network, for the longest time.
+STEPS_MAX = 10_000_000
 
 
 def key_of(peer: str) -> bytes:
@@ -75,17 +75,28 @@ class Network:
     seed: int = 1
     loses: Callable[[str, str], bool] = lambda _sender, _receiver: False
     lateness_s: Callable[[str], float] = lambda _peer: 0.0
-    now_s: float = 1000.0
     members: dict[str, Member] = field(default_factory=dict)
-    facts: list[tuple[float, str, Message]] = field(default_factory=list)
-    sent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    replies: list[Message] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.generator = np.random.default_rng(self.seed)
-        self._queue: list[tuple[float, int, str, Event]] = []
-        self._count = 0
-        self._timers: dict[tuple[str, str], int] = {}
+        self._world = World(self._fate, self._step, STEPS_MAX)
+        self._asked = 0
+
+    @property
+    def now_s(self) -> float:
+        """Time of all, s."""
+        return self._world.now_s
+
+    @property
+    def facts(self) -> list[Fact]:
+        """What was recorded: (time, peer, fact), oldest first."""
+        return self._world.facts
+
+    @property
+    def replies(self) -> list[Message]:
+        """What members answered to operators, oldest first."""
+        return list(self._world.replies.values())
 
     def join(
         self,
@@ -97,35 +108,28 @@ class Network:
         """Start a member, or start it again."""
         generator = np.random.default_rng([self.seed, len(self.members), who.incarnation])
         self.kill(who.peer)
-        self.members[who.peer] = Member(role, who, known, generator, settings)
-        self.tell(who.peer, Started())
+        member = self.members[who.peer] = Member(role, who, known, generator, settings)
+        self._world.start(who.peer, member)
 
     def kill(self, peer: str) -> None:
         """End a member without a word."""
         self.members.pop(peer, None)
-        for key in [key for key in self._timers if key[0] == peer]:
-            del self._timers[key]
+        self._world.crash(peer)
 
     def tell(self, peer: str, event: Event) -> None:
         """Let a member do a step now."""
-        for action in self.members[peer].step(event, self.now_s):
-            self._act(peer, action)
+        self._world.give(peer, event)
 
     def command(self, peer: str, request: Message) -> None:
         """Let an operator ask a member."""
-        self.tell(peer, Commanded(1, request))
+        self._asked += 1
+        self.tell(peer, Commanded(self._asked, request))
 
     def run(self, for_s: float, until: Callable[[], bool] = lambda: False) -> float:
         """Let time pass until something holds; return how much it was."""
-        started_s, end_s = self.now_s, self.now_s + for_s
-        while self._queue and self._queue[0][0] <= end_s and not until():
-            self.now_s, count, peer, event = heapq.heappop(self._queue)
-            if isinstance(event, TimerFired) and self._timers.get((peer, event.name)) != count:
-                continue
-            if peer in self.members:
-                self.tell(peer, event)
+        started_s = self.now_s
         if not until():
-            self.now_s = end_s
+            self._world.run(started_s + for_s, until)
         return self.now_s - started_s
 
     def roster(self, peer: str) -> Roster:
@@ -136,24 +140,16 @@ class Network:
         """Return whether all members know the same."""
         return len({self.roster(peer).hash for peer in self.members}) == 1
 
-    def _act(self, peer: str, action: Action) -> None:
-        match action:
-            case Send(to=to, message=message):
-                self.sent[peer] += 1
-                if to in self.members and not self.loses(peer, to):
-                    delay_s = float(self.generator.uniform(0.001, 0.02))
-                    self._push(self.now_s + delay_s, to, Received(peer, message))
-            case SetTimer(name=name, after_s=after_s):
-                due_s = self.now_s + after_s + self.lateness_s(peer)
-                self._timers[peer, name] = self._push(due_s, peer, TimerFired(name))
-            case CancelTimer(name=name):
-                self._timers.pop((peer, name), None)
-            case Record(fact=fact):
-                self.facts.append((self.now_s, peer, fact))
-            case Reply(answer=answer):
-                self.replies.append(answer)
+    def _fate(self, letter: Letter, _now_s: float) -> tuple[float, ...]:
+        self.sent[letter.src] += 1
+        if letter.dst not in self.members or self.loses(letter.src, letter.dst):
+            return ()
+        return (float(self.generator.uniform(0.001, 0.02)),)
 
-    def _push(self, due_s: float, peer: str, event: Event) -> int:
-        self._count += 1
-        heapq.heappush(self._queue, (due_s, self._count, peer, event))
-        return self._count
+    def _step(self, peer: str, role: Role, event: Event, now_s: float) -> list[Action]:
+        return [
+            SetTimer(action.name, action.after_s + self.lateness_s(peer))
+            if isinstance(action, SetTimer)
+            else action
+            for action in role.step(event, now_s)
+        ]
