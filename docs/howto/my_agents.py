@@ -64,6 +64,7 @@ class Meter:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.others = tuple(peer for peer in INJECTION_KW if peer != name)
         self.known_kw = {name: INJECTION_KW[name]}
 
     def step(self, event: Event, now_s: float) -> list[Action]:
@@ -71,16 +72,16 @@ class Meter:
         del now_s
         match event:
             case Started() | TimerFired(name="tell"):
-                others = [peer for peer in INJECTION_KW if peer != self.name]
-                told = Metered(INJECTION_KW[self.name])
-                return [*(Send(peer, told) for peer in others), SetTimer("tell", 1.0)]
-            case Received(sender=sender, message=Metered(p_kw=p_kw)) if sender in INJECTION_KW:
-                before = dict(self.known_kw)
-                self.known_kw[sender] = p_kw
-                news = self.known_kw != before
-                return [Record(Balance(sum(self.known_kw.values())))] if news else []
+                return [*self.tell(), SetTimer("tell", 1.0)]
+            case Received(sender=sender, message=Metered(p_kw=p_kw)) if sender in self.others:
+                before, self.known_kw[sender] = self.known_kw.get(sender), p_kw
+                return [] if before == p_kw else [Record(Balance(sum(self.known_kw.values())))]
             case _:
                 return []
+
+    def tell(self) -> list[Action]:
+        """Return what it says each second."""
+        return [Send(peer, Metered(INJECTION_KW[self.name])) for peer in self.others]
 
     @classmethod
     def example(cls) -> dict[str, Role]:

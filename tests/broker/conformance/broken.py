@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import numpy as np
+from docs.howto.my_agents import INJECTION_KW, Balance, Meter, Metered
 from msgspec import Meta
-from tests.broker.conformance.sound import OWN_KW, Meter, Metered, Total
 
 from peercell.agents.messages import Message
 from peercell.agents.protocol import (
@@ -44,7 +44,7 @@ class Dicey(Meter):
 
     def tell(self) -> list[Action]:
         """Tell one of the others, whom chance says."""
-        return [Send(self.others[int(np.random.random() * 2)], Metered(OWN_KW[self.name]))]
+        return [Send(self.others[int(np.random.random() * 2)], Metered(INJECTION_KW[self.name]))]
 
 
 class Unordered(Meter):
@@ -52,7 +52,7 @@ class Unordered(Meter):
 
     def tell(self) -> list[Action]:
         """Tell the others in the order of a set."""
-        return [Send(peer, Metered(OWN_KW[self.name])) for peer in set(self.others)]
+        return [Send(peer, Metered(INJECTION_KW[self.name])) for peer in set(self.others)]
 
 
 class Adder(Meter):
@@ -60,7 +60,7 @@ class Adder(Meter):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.total_kw = OWN_KW[name]
+        self.total_kw = INJECTION_KW[name]
 
     def step(self, event: Event, now_s: float) -> list[Action]:
         """See Role.step."""
@@ -70,7 +70,7 @@ class Adder(Meter):
                 return self.tell()
             case Received(message=Metered(p_kw=p_kw)):
                 self.total_kw += p_kw
-                return [Record(Total(self.total_kw))]
+                return [Record(Balance(self.total_kw))]
             case _:
                 return []
 
@@ -132,7 +132,7 @@ class Fragile(Meter):
     def step(self, event: Event, now_s: float) -> list[Action]:
         """See Role.step."""
         if isinstance(event, PeerDown):
-            del self.known[event.peer]
+            del self.known_kw[event.peer]
         return super().step(event, now_s)
 
 
@@ -166,7 +166,7 @@ class Impatient(Meter):
     def tell(self) -> list[Action]:
         """Tell those who have not answered."""
         self.unheard = {peer: left - 1 for peer, left in self.unheard.items() if left}
-        return [Send(peer, Metered(OWN_KW[self.name])) for peer in self.unheard]
+        return [Send(peer, Metered(INJECTION_KW[self.name])) for peer in self.unheard]
 
 
 class Gullible(Meter):
@@ -179,7 +179,7 @@ class Gullible(Meter):
     def tell(self) -> list[Action]:
         """Tell a first guess, and from then on twice the truth."""
         self.said += 1
-        p_kw = 0.0 if self.said == 1 else OWN_KW[self.name]
+        p_kw = 0.0 if self.said == 1 else INJECTION_KW[self.name]
         return [Send(peer, Metered(p_kw)) for peer in self.others if self.said < 3]
 
 

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from time import time as seconds  # noqa: TID251 - the flaw that is to be found
 
-from tests.broker.conformance.sound import Meter
+from docs.howto.my_agents import Meter
 
 from peercell.agents.protocol import Action, Event
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docs.howto.my_agents import Balance, Meter
 from tests.broker.conformance import broken
-from tests.broker.conformance.sound import Meter, Total
 from tests.broker.conftest import Run
 
 from peercell.agents.example import Example
@@ -17,6 +17,7 @@ from peercell.broker.conformance.subject import difference, load, outcome_of
 from peercell.broker.conformance.worker import Order
 from peercell.broker.conformance.world import BEGIN_S, Fact, RoleError, World
 
+OURS = "docs.howto.my_agents"
 HERE = "tests.broker.conformance"
 # The guard stays in place for good, so what needs it is asked in processes of its own.
 GUARDED = {"touches-nothing"}
@@ -167,12 +168,16 @@ def test_a_role_that_records_nothing_is_told_so(run: Run) -> None:
     [
         (["my_agents"], '"my_agents" names no role', "my_agents:CautiousTrader"),
         (["my_agents:Trader"], "cannot import my_agents:Trader", "No module named 'my_agents'"),
-        ([f"{HERE}.sound:Kilometre"], "cannot import", "has no attribute 'Kilometre'"),
-        ([f"{HERE}.sound:Metered"], "has no example()", "some peers that know each other"),
-        ([f"{HERE}.broken:lost_example"], "example() fails", "sound.py:"),
+        ([f"{OURS}:Kilometre"], "cannot import", "has no attribute 'Kilometre'"),
+        ([f"{OURS}:Metered"], "has no example()", "some peers that know each other"),
+        ([f"{HERE}.broken:lost_example"], "example() fails", "my_agents.py:"),
         ([f"{HERE}.broken:no_example"], "example() returns no peers", "{}"),
         ([f"{HERE}.broken:no_role"], "a is no role", "has no step()"),
-        ([f"{HERE}.sound:Meter", "--property", "order"], 'no property "order"', "order-harmless"),
+        (
+            [f"{OURS}:Meter", "--property", "order"],
+            'no property "order"',
+            "order-harmless",
+        ),
     ],
 )
 def test_a_role_that_cannot_be_checked_is_told_in_three_lines(
@@ -201,7 +206,7 @@ def test_schedules_are_shared_among_the_properties_that_draw() -> None:
         ({"a": 1e6}, {"a": 1e6 + 900.0}, ""),
         ({"a": 1.0}, {"a": 1.31}, "a moved by 0.31"),
         ({"a": (1, 2)}, {"a": (1, 4)}, "a.1 moved by 2"),
-        ({"a": Total(1.0)}, {"a": Total(3.0)}, "a.p_kw moved by 2"),
+        ({"a": Balance(1.0)}, {"a": Balance(3.0)}, "a.p_kw moved by 2"),
         ({"a": True}, {"a": False}, "a was False instead of True"),
         ({"a": "x"}, {}, "a is missing"),
         ({}, {"b": 1}, "b is there"),
@@ -213,9 +218,13 @@ def test_outcomes_are_compared_part_by_part(wanted: object, found: object, told:
 
 
 def test_of_each_kind_and_peer_the_last_fact_counts() -> None:
-    facts = [Fact(1.0, "a", Total(1.0)), Fact(2.0, "a", Total(2.0)), Fact(1.5, "b", Total(3.0))]
+    facts = [
+        Fact(1.0, "a", Balance(1.0)),
+        Fact(2.0, "a", Balance(2.0)),
+        Fact(1.5, "b", Balance(3.0)),
+    ]
     found = outcome_of(facts, Example(Meter.example()))
-    assert found == {"a: Total": Total(2.0), "b: Total": Total(3.0)}
+    assert found == {"a: Balance": Balance(2.0), "b: Balance": Balance(3.0)}
     assert outcome_of(facts, Example(Meter.example(), lambda _: None)) == {}
 
 
