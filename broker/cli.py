@@ -64,7 +64,7 @@ for _name, _target, _line in (
     ("logs", "cell:logs", "Show the newest lines of the logs of a cell."),
     ("restart", "restart:restart", "End the processes of peers and start them again."),
     ("down", "cell:down", "End a cell and all its processes."),
-    ("host", "host:host", "Run a part of a cell in the foreground, such as in a container."),
+    ("host", "host:host", "Run a part of a cell in the foreground, in a container or elsewhere."),
     ("doctor", "doctor:doctor", "Check whether this machine can run a cell, or dial a peer."),
     ("replay", "replay:replay", "Run a peer again from its journal and compare what it does."),
 ):
@@ -92,6 +92,11 @@ keys.defer(
     "peercell.broker.commands.keys_cell:cell",
     "Make the keys of all peers of a cell, and admit them.",
 )
+keys.defer(
+    "deal",
+    "peercell.broker.commands.host:deal_keys",
+    "Make the keys of all peers of a cell, and give each host its own.",
+)
 directory = LazyGroup("directory", help="Run the directory of a cell.")
 cli.add_command(directory)
 directory.defer(
@@ -99,6 +104,13 @@ directory.defer(
     "peercell.broker.commands.agent:directory",
     "Run the directory of a cell in the foreground.",
 )
+
+render = LazyGroup("render", help="Write a cell down as containers.")
+cli.add_command(render)
+for _name, _line in (
+    ("compose", "Print a Compose file for a cell, a service for each of its parties."),
+):
+    render.defer(_name, f"peercell.broker.commands.render:{_name}", _line)
 
 trade = LazyGroup("trade", help="Trade stand-alone instances by the real protocol.")
 cli.add_command(trade)

@@ -26,7 +26,7 @@ WITH_COMMANDS = [page for page in PAGES if "```console" in page.read_text()]
 NOT_HERE = {
     "git clone": "needs the network",
     "sudo": "changes the machine",
-    "docker": "tests/test_container.py does it",
+    "docker": "tests/containers does it",
     "make test": "is what runs this",
     "make slow": "is what runs this",
     "make check": "runs this",

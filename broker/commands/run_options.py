@@ -4,19 +4,17 @@ from collections.abc import Callable
 from datetime import date
 from functools import wraps
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from peercell.broker.configuration.setting import setting as setting_param
 from peercell.broker.configuration.toml_file import Setting
 from peercell.broker.plans.live import RunOrder
+from peercell.broker.terminal.output import Answer
 from peercell.broker.terminal.params import day as day_param
 
-R = TypeVar("R")
 
-
-def with_order(run: Callable[..., R]) -> Callable[..., R]:
+def with_order(run: Callable[..., Answer]) -> Callable[..., Answer]:
     """Return a command that also has the options of which run is wanted, as one argument."""
 
     @click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
@@ -40,7 +38,7 @@ def with_order(run: Callable[..., R]) -> Callable[..., R]:
         day: date | None,
         name: str | None,
         **others: object,
-    ) -> R:
+    ) -> Answer:
         order = RunOrder(config=config, settings=settings, day=day, name=name)
         return run(order=order, **others)
 

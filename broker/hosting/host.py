@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import structs
+
 from peercell.agents.errors import PeercellError
 from peercell.broker.clock import steady_clock
 from peercell.broker.config import load_grid
@@ -18,6 +20,7 @@ from peercell.broker.directory import DIRECTORY
 from peercell.broker.home import CellHome
 from peercell.broker.hosting.addresses import await_one, look_up, own_address
 from peercell.broker.hosting.chores import MOVED, TURN_OVER, EndOfTurn, Pulse, Removal
+from peercell.broker.hosting.dealing import take
 from peercell.broker.hosting.heard import CODEC, Ear
 from peercell.broker.hosting.observing import Observing
 from peercell.broker.hosting.page import StatusPage
@@ -55,6 +58,7 @@ class HostOrder(NamedTuple):
     listen : numeric address and port of the first process, see `own_address`
     seeds : tcp endpoint of each peer to turn to first, with the name of a host or its address
     http : where to show what an observer hears; None for nowhere
+    keys : folder with the keys of this host; None for what the config says
     """
 
     run: RunOrder
@@ -62,6 +66,7 @@ class HostOrder(NamedTuple):
     listen: tuple[str, int]
     seeds: Mapping[str, str]
     http: tuple[str, int] | None = None
+    keys: Path | None = None
 
 
 class _Part(NamedTuple):
@@ -135,8 +140,13 @@ def _run_part(
     folder = (home / note.cell).resolve()
     CellHome(folder).prepare()
     _tidy(folder, note)
+    keys = part.plan.keys
+    if order.keys is not None:
+        keys = take(order.keys, CellHome(folder), [spec.peer for spec in part.peers])
     write_note(note, folder)
-    supervisor = Supervisor(_plan(order, part, folder, address, seeds))
+    supervisor = Supervisor(
+        structs.replace(_plan(order, part, folder, seeds), address=address, keys=keys)
+    )
     supervisor.also(Pulse(supervisor, folder))
     supervisor.also(EndOfTurn(supervisor, part.turn.ends_s))
     supervisor.also(Removal(supervisor, address, lambda: own_address(order.listen[0], seeds)))
@@ -144,13 +154,11 @@ def _run_part(
         control = CellHome(folder).control(OBSERVER)
         ear = Ear(lambda request: ask(control, OBSERVER, request, CODEC, ANSWER_S))
         supervisor.also(Observing(ear, note, page, say))
-    say(f"{len(here)} peers at {address}: {', '.join(here)}")
+    say(f"{len(here)} peers at {address}: {', '.join(spec.peer for spec in part.peers)}")
     return supervisor.run()
 
 
-def _plan(
-    order: HostOrder, part: _Part, folder: Path, address: str, seeds: Mapping[str, str]
-) -> Plan:
+def _plan(order: HostOrder, part: _Part, folder: Path, seeds: Mapping[str, str]) -> Plan:
     """Return the plan of a supervisor that has only a part of the cell."""
     return Plan(
         cell=folder.name,
@@ -158,13 +166,11 @@ def _plan(
         config=str(order.run.config),
         peers=tuple(spec for spec in part.peers if spec.peer != DIRECTORY),
         unions=unions_of(part.plan),
-        address=address,
         port=order.listen[1],
         directory=any(spec.peer == DIRECTORY for spec in part.peers),
         seeds=dict(seeds),
         observer=OBSERVER,
         journal_bytes_max=part.plan.telemetry.journal_bytes_max,
-        keys=part.plan.keys,
     )
 
 

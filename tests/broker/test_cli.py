@@ -29,6 +29,8 @@ NO_DATA = {
         "watch",
         "agent run",
         "directory run",
+        "host",
+        "render compose",
     )
 }
 # Commands that need a running cell, or start one: tests/broker/test_live_cell.py runs them.
