@@ -176,6 +176,31 @@ fault.defer(
     "Break a running cell by a plan, and tell how it has recovered.",
 )
 
+lab = LazyGroup("lab", help="Run a cell across network namespaces, and cut its cables.")
+cli.add_command(lab)
+for _name, _target, _line in (
+    (
+        "up",
+        "up",
+        "Start a cell, each of its parts in a network namespace of its own.",
+    ),
+    ("ls", "ls", "List the parts of the lab: where they are, their process and their log."),
+    (
+        "cut",
+        "cut_cable",
+        "Cut a part off from another one, or from all, for a while.",
+    ),
+    ("slow", "slow_cable", "Let a part send no more than so much, for a while."),
+    ("delay", "delay_cable", "Let what a part sends take longer, for a while."),
+    (
+        "mend",
+        "mend_cables",
+        "Take back all that was done to cables.",
+    ),
+    ("down", "down", "End the lab and remove its network."),
+):
+    lab.defer(_name, f"peercell.broker.commands.lab:{_target}", _line)
+
 results = LazyGroup("results", help="Look at what runs have come to.")
 cli.add_command(results)
 for _name, _target, _line in (

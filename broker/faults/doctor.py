@@ -16,7 +16,7 @@ _ALONE = ("unshare", "--user", "--map-root-user", "--net")
 
 def ways() -> list[Finding]:
     """Return what can be used to break links, processes and containers."""
-    return [_shim(), _signals(), *_kernel(), _containers()]
+    return [_shim(), _signals(), *_kernel(), _namespaces(), _containers()]
 
 
 def _shim() -> Finding:
@@ -41,20 +41,32 @@ def _signals() -> Finding:
 
 
 def _kernel() -> Iterator[Finding]:
-    """Look what the kernel could do to packets; none of it is used."""
+    """Look what the kernel could do to packets; only the lab uses it."""
     probes = {
         "netem": (*_ALONE, "tc", "qdisc", "add", "dev", "lo", "root", "netem", "loss", "1%"),
         "tbf": (
             *_ALONE, "tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", "1mbit",
             "burst", "32kbit", "latency", "400ms",
         ),
-        "nft": (*_ALONE, "nft", "add", "table", "inet", "peercell_probe"),
+        "iptables": (*_ALONE, "iptables", "-A", "INPUT", "-s", "198.18.0.1", "-j", "DROP"),
     }  # fmt: skip
     for name, command in probes.items():
         why = _fails(command)
         found = f"not to be had: {why}" if why else "to be had"
-        said = f"{found}; not used, since TCP hides from peers what happens to packets"
+        said = f"{found}; used by peercell lab alone, since TCP hides what happens to packets"
         yield Finding(health=Health.OK, check=name, found=said)
+
+
+def _namespaces() -> Finding:
+    """Make a network namespace that others of this machine see, and remove it again."""
+    name = f"peercell-probe-{os.getpid()}"
+    why = _fails(("ip", "netns", "add", name))
+    if why:
+        found = f"not to be had: {why}; peercell lab needs them"
+        return Finding(health=Health.OK, check="namespaces", found=found)
+    _fails(("ip", "netns", "del", name))
+    found = "used by peercell lab: a cell across networks of its own, with cables to cut"
+    return Finding(health=Health.OK, check="namespaces", found=found)
 
 
 def _containers() -> Finding:
@@ -71,7 +83,7 @@ def _fails(command: Sequence[str]) -> str:
     if missing:
         return f"{missing[0]} is not installed"
     try:
-        done = subprocess.run(  # noqa: S603 - constant words of this page
+        done = subprocess.run(  # noqa: S603 - words of this page
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,

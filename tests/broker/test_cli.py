@@ -30,6 +30,7 @@ NO_DATA = {
         "agent run",
         "directory run",
         "host",
+        *(f"lab {name}" for name in ("cut", "slow", "delay", "mend", "down")),
         "render compose",
     )
 }
