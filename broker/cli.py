@@ -109,6 +109,8 @@ render = LazyGroup("render", help="Write a cell down as containers.")
 cli.add_command(render)
 for _name, _line in (
     ("compose", "Print a Compose file for a cell, a service for each of its parties."),
+    ("swarm", "Print a stack of a cell for Docker Swarm."),
+    ("k8s", "Print the manifests of a cell for Kubernetes."),
 ):
     render.defer(_name, f"peercell.broker.commands.render:{_name}", _line)
 

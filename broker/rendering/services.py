@@ -1,6 +1,8 @@
 """Which services a cell is made of when it runs in containers, and what each is told to run."""
 
+from collections.abc import Callable, Iterator
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
 
 from msgspec import Struct
@@ -90,13 +92,21 @@ class Deployment(Struct, frozen=True, kw_only=True):
         http = ("--http", f"0.0.0.0:{HTTP_PORT}") if service.http else ()
         return ("host", self.config, *service.places, *http)
 
-    def environment(self, keys: str) -> dict[str, str]:
-        """Return what all services are told; `keys` is the path of their keys in the container."""
+    def environment(
+        self, keys: str, host_of: Callable[[Service], str] = attrgetter("name")
+    ) -> dict[str, str]:
+        """Return what all services are told.
+
+        Parameters
+        ----------
+        keys : path of their keys in the container
+        host_of : returns the name of the host of a service
+        """
         day = {"PEERCELL_HOST_DAY": f"{self.day:%Y-%m-%d}"} if self.day else {}
         return day | {
             "PEERCELL_HOST_LISTEN": f"0.0.0.0:{PORT}",
             "PEERCELL_HOST_KEYS": keys,
-            "PEERCELL_HOST_SEED": " ".join(self.seeds),
+            "PEERCELL_HOST_SEED": " ".join(self._seeds(host_of)),
         }
 
     @property
@@ -104,12 +114,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
         """What is to be run once so that there are keys, without `--out`."""
         return ("keys", "deal", self.config, *(("--split",) if self.split else ()))
 
-    @property
-    def seeds(self) -> tuple[str, ...]:
-        """Peers that every host turns to first, and where they are."""
+    def _seeds(self, host_of: Callable[[Service], str]) -> Iterator[str]:
+        """Yield the peers that every host turns to first, and where they are."""
         markets = [each for each in self.services if each.peers[0].endswith(".trader")]
-        known = (self.services[0], *markets[:SEEDS])
-        return tuple(f"{each.peers[0]}=tcp://{each.name}:{PORT}" for each in known)
+        for each in (self.services[0], *markets[:SEEDS]):
+            yield f"{each.peers[0]}=tcp://{host_of(each)}:{PORT}"
 
 
 def deployment(order: RunOrder, *, split: bool = False) -> Deployment:
@@ -148,6 +157,21 @@ def deployment(order: RunOrder, *, split: bool = False) -> Deployment:
         split=split,
         services=tuple(services),
     )
+
+
+def refuse_mounts(cell: Deployment) -> None:
+    """Refuse a config that is not in the image: other machines do not have its folder.
+
+    Raises
+    ------
+    PeercellError : it has to be mounted.
+    """
+    if cell.mount is not None:
+        raise PeercellError(
+            f"the config of {cell.cell} does not come with the image",
+            f"it lies in {cell.mount}, which other machines cannot mount",
+            f"put it below {CONFIGS}/ beside the Dockerfile, and build the images anew",
+        )
 
 
 def _service(name: str, peers: tuple[str, ...], where: tuple[str, ...]) -> Service:

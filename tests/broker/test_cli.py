@@ -32,6 +32,8 @@ NO_DATA = {
         "host",
         *(f"lab {name}" for name in ("cut", "slow", "delay", "mend", "down")),
         "render compose",
+        "render swarm",
+        "render k8s",
     )
 }
 # Commands that need a running cell, or start one: tests/broker/test_live_cell.py runs them.

@@ -66,6 +66,11 @@ def compose_command() -> list[str]:
     pytest.skip("neither docker compose nor docker-compose is installed")
 
 
+def take_down(compose: list[str]) -> None:
+    """Remove what an earlier test has left, so that ports and memory are free."""
+    done(*compose, "down", "--volumes")
+
+
 class Shown:
     """What an observer shows at a port of this machine."""
 

@@ -17,6 +17,7 @@ from tests.containers.engine import (
     compose_command,
     done,
     run,
+    take_down,
     tell,
     took_s,
 )
@@ -62,15 +63,14 @@ class Cell:
 def cell() -> Iterator[Cell]:
     compose = compose_command()
     done(*compose, "build", "broker", "physics")
-    done(*compose, "down", "--volumes")
+    take_down(compose)
     await_room(RURAL1, day=True, need_s=240.0)
     try:
         made = Cell(compose)
         done(*compose, "up", "--detach", "--no-build")
         yield made
     finally:
-        run(*compose, "logs", "--tail", "50")
-        done(*compose, "down", "--volumes")
+        take_down(compose)
 
 
 def reference(interval: int) -> tuple[float, float]:

@@ -19,7 +19,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.dictionaries(KEYS, VALUES))
 def test_plain_values_come_back(value: dict[str, Any]) -> None:
     assert (yaml.safe_load(yaml_text(value)) or {}) == value
