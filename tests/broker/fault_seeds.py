@@ -34,12 +34,14 @@ from peercell.broker.faults.kinds import (
     Delay,
     DiskFull,
     Duplicate,
+    Forge,
     Kill,
     Loss,
     Memory,
     Partition,
     Pause,
     Reorder,
+    Replay,
     Slow,
 )
 from peercell.broker.faults.network import LinkFaults
@@ -105,7 +107,23 @@ def plan_of(seed: int, names: tuple[str, ...]) -> FaultPlan:
         for_s = float(rng.uniform(1.0, HURT_S - at_s))
         fault = _fault(rng, names, for_s)
         steps.append(Step(fault=fault, at_s=at_s, for_s=None if isinstance(fault, Kill) else for_s))
-    return FaultPlan(seed, tuple(steps))
+    return FaultPlan(seed, (*steps, _words(seed, names)))
+
+
+def _words(seed: int, names: tuple[str, ...]) -> Step:
+    """Return what one of them repeats, or says in the name of another.
+
+    By chance of its own, so that the other steps of a seed stay what they were. Lies are for cells
+    that trade again: what is settled on a lie is settled.
+    """
+    rng = np.random.default_rng([seed, 4])
+    rogue, other = (str(name) for name in rng.choice(names, 2, replace=False))
+    share, again_s = float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.5, 10.0))
+    again = Replay(share=share, after_s=again_s, on=rogue)
+    forged = Forge(share=share, name=other, on=rogue)
+    at_s = float(rng.uniform(0.0, HURT_S - 2.0))
+    for_s = float(rng.uniform(1.0, HURT_S - at_s))
+    return Step(fault=again if rng.integers(2) else forged, at_s=at_s, for_s=for_s)
 
 
 def _fault(rng: np.random.Generator, names: tuple[str, ...], for_s: float) -> AnyFault:
