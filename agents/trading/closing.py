@@ -12,6 +12,7 @@ from math import log2
 
 from peercell.agents.agreement import Agreement
 from peercell.agents.protocol import Send
+from peercell.agents.trading.ballots import Ballots
 from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.certificate import Position, position, rounding_eur
 from peercell.agents.trading.links import LinkPair
@@ -48,6 +49,7 @@ class Closing:
         self.links = links
         self._places = _places_in(settings.roster)
         self.own = self._places[settings.name]
+        self._ballots = Ballots(self.own, len(settings.roster))
         self.excused = 0
         self.epoch = 0
         self.patience = 4 + int(log2(len(settings.roster)))
@@ -128,7 +130,7 @@ class Closing:
 
     def hear_tally(self, sender: str, message: Tally) -> list[Send]:
         """Take votes and grants in; answer those who know less than what is decided."""
-        votes = int.from_bytes(message.votes, "little")
+        votes = self._ballots.read(message.votes, message.blocks)
         everyone = self.agreement.everyone
         if votes | self.excused == everyone:
             # An attempt that we have left may have come to its end without us.
@@ -282,17 +284,14 @@ class Closing:
         return sends
 
     def _tally(self, peer: str) -> Tally:
-        size = (len(self.settings.roster) + 7) // 8
+        agreement, place = self.agreement, self._places.get(peer, self.own)
         if self.decided is not None:
-            everyone = self.agreement.everyone.to_bytes(size, "little")
-            return Tally(self.epoch, self.decided[0], everyone, 0.0, 0.0)
-        return Tally(
-            self.epoch,
-            self.attempt,
-            self.agreement.votes.to_bytes(size, "little"),
-            self.agreement.debt_eur,
-            self.agreement.granted_eur(peer),
-        )
+            votes, blocks = self._ballots.write(agreement.everyone, 0, place)
+            return Tally(self.epoch, self.decided[0], votes, 0.0, 0.0, blocks)
+        votes, blocks = self._ballots.write(agreement.votes, self.excused, place)
+        granted_eur = agreement.granted_eur(peer)
+        debt_eur = agreement.debt_eur
+        return Tally(self.epoch, self.attempt, votes, debt_eur, granted_eur, blocks)
 
 
 @lru_cache(maxsize=4)

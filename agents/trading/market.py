@@ -29,6 +29,7 @@ from peercell.agents.protocol import (
     Started,
     TimerFired,
 )
+from peercell.agents.trading.ballots import all_voted
 from peercell.agents.trading.blocks import Offer, concatenate
 from peercell.agents.trading.calendar import MarketCalendar, MarketPhase, Moment
 from peercell.agents.trading.closing import GATE_ATTEMPT
@@ -269,8 +270,7 @@ class MarketTrader:
             return
         match message:
             case Tally(epoch=epoch, votes=votes):
-                everyone = (1 << len(self.settings.trading.roster)) - 1
-                decided = int.from_bytes(votes, "little") == everyone
+                decided = all_voted(votes, len(self.settings.trading.roster))
             case Confirmation(epoch=epoch, attempt=attempt) | Recall(epoch=epoch, attempt=attempt):
                 decided = attempt < GATE_ATTEMPT
             case _:

@@ -8,7 +8,7 @@ changes of the problem (a load or an offer changed), `attempt` the tries to clos
 
 from typing import Annotated, ClassVar
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from peercell.agents.messages import Message
 from peercell.agents.trading.blocks import Offer
@@ -31,7 +31,9 @@ PriceVector = Annotated[tuple[PriceEurPerKwh, ...], Meta(min_length=1, max_lengt
 LevelVector = Annotated[tuple[LevelEurPerKwh, ...], Meta(min_length=1, max_length=PERIODS_MAX)]
 SlopeVector = Annotated[tuple[SlopeEurPerKwh2, ...], Meta(min_length=1, max_length=PERIODS_MAX)]
 EnergyVector = Annotated[tuple[EnergyKwh, ...], Meta(min_length=1, max_length=PERIODS_MAX)]
-Ballots = Annotated[bytes, Meta(max_length=8192)]
+# Blocks of a roster, and bytes of the votes of one.
+BLOCKS_MAX, BLOCK_BYTES_MAX = 1024, 128
+Ballots = Annotated[bytes, Meta(max_length=BLOCK_BYTES_MAX)]
 CellName = Annotated[str, Meta(min_length=1, max_length=160)]
 
 
@@ -79,10 +81,19 @@ class FrozenPrice(Message, frozen=True):
     import_kwh: Annotated[tuple[NetEnergyKwh, ...], Meta(max_length=PERIODS_MAX)] = ()
 
 
+class BlockVotes(Struct, frozen=True, array_like=True):
+    """Part of a tally: who has voted in one block of the roster, a bit for each member of it."""
+
+    block: Annotated[int, Meta(ge=0, lt=BLOCKS_MAX)]
+    votes: Ballots
+
+
 class Tally(Message, frozen=True):
     """Whose certificate is known to be good enough, what I lack, and what I have given to you.
 
-    `votes` is a bit set over the roster; `granted_eur` only ever grows within an attempt.
+    `votes` is a bit set over the roster or, where that is cut into blocks, over its blocks: those
+    in which all have voted; `blocks` are then the votes in others that you need. `granted_eur` only
+    ever grows within an attempt.
     """
 
     binds: ClassVar[bool] = True
@@ -92,6 +103,7 @@ class Tally(Message, frozen=True):
     votes: Ballots
     debt_eur: NonNegativeMoneyEur
     granted_eur: NonNegativeMoneyEur
+    blocks: Annotated[tuple[BlockVotes, ...], Meta(max_length=BLOCKS_MAX)] = ()
 
 
 class Confirmation(Message, frozen=True):

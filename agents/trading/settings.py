@@ -9,9 +9,6 @@ from peercell.agents.trading.blocks import Offer
 from peercell.agents.trading.links import Link
 from peercell.agents.units import Fraction, PeerName, PositiveDurationS
 
-VOTE_RINGS = 3
-"""Rings of the overlay on which votes travel: six peers tell them on as fast as eight."""
-
 
 class Method(StrEnum):
     """How prices are found; all end in the same optimum."""
@@ -43,8 +40,8 @@ class TraderSettings(Struct, frozen=True, kw_only=True):
     offers : load and blocks of each market period
     cells : market cells that the trader belongs to
     roster : all traders of the market in an order known to all; who must agree to stop
-    gossip_peers : whom to tell about votes, an `overlay` of `VOTE_RINGS`; the trading links are a
-        poor choice when they form a line
+    gossip_peers : whom to tell about votes, from `vote_peers`; the trading links are a poor choice
+        when they form a line
     tolerance : relative gap at which the traders stop; smaller takes more rounds
     round_s : s between two looks at the market; larger saves messages and takes longer
     heartbeat_rounds : longest silence: the last quote is repeated after 2 rounds, then after twice

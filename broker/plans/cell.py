@@ -12,14 +12,14 @@ from msgspec import Struct
 
 from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.dso import DsoSettings
-from peercell.agents.overlay import overlay
 from peercell.agents.trading.aggregator import AggregatorSettings
+from peercell.agents.trading.ballots import vote_peers
 from peercell.agents.trading.blocks import Offer
 from peercell.agents.trading.calendar import MarketCalendar
 from peercell.agents.trading.market import MarketTraderSettings
 from peercell.agents.trading.prosumer import ProsumerSettings
 from peercell.agents.trading.retail import RetailTerms
-from peercell.agents.trading.settings import VOTE_RINGS, MarketCell, TraderSettings
+from peercell.agents.trading.settings import MarketCell, TraderSettings
 from peercell.broker.cells import LoadedCell
 from peercell.broker.config import Config, Telemetry
 from peercell.broker.configuration.role_tables import (
@@ -188,7 +188,7 @@ class _Planner:
         self._trading_s = (clock.closure - clock.offers_due) * self.calendar.interval_s
         self._members = market_members(self._zones)
         self.cells = market_cells(config, self._zones)
-        self._gossip = overlay(self._members, VOTE_RINGS)
+        self._gossip = vote_peers(self._members)
 
     def settings(self) -> Iterator[tuple[str, Struct]]:
         """Yield the settings of all peers but the grid service."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from peercell.agents.overlay import overlay
+from peercell.agents.trading.ballots import vote_peers
 from peercell.agents.trading.blocks import Supply
 from peercell.agents.trading.messages import TraderSettled
-from peercell.agents.trading.settings import VOTE_RINGS, MarketCell, Method, TraderSettings
+from peercell.agents.trading.settings import MarketCell, Method, TraderSettings
 from peercell.agents.trading.trader import MicrogridTrader, Phase
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.simulated_time import uncollected
@@ -108,7 +108,7 @@ def trader_settings(market: Market, settings: SolveSettings) -> dict[str, Trader
     for cell in market.cells:
         for member in cell.members:
             cells[member].append(cell)
-    peers = overlay(names, VOTE_RINGS)
+    peers = vote_peers(names)
     step = settings.step_eur_per_kwh2
     if step is None:
         step = safe_step(market)
