@@ -33,10 +33,10 @@ from peercell.broker.solving.trade import SolveSettings, TradeResult, trade_out
 COMMAND = "OPENBLAS_NUM_THREADS=1 python -m bench.simulation"
 SIZES = (100, 1_000, 10_000)
 # Peers times rounds of a measurement, whatever the size, so that all last about as long.
-WORK = 200_000
+WORK = 100_000
 WARM_UP, MANGO_WORK = 10, 20_000
-PASSES = 3
-TRADERS = {100: 30, 300: 10, 1_000: 3, 3_000: 2, 10_000: 2}
+PASSES = 2
+TRADERS = {100: 8, 300: 3, 1_000: 1, 3_000: 1, 10_000: 1}
 """Sizes of markets, and how often each is traded out."""
 RINGS = 2
 EXPONENT_MAX = 1.1
