@@ -19,6 +19,7 @@ from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Event, Received, Send, SetTimer, Started, TimerFired
 from peercell.broker.clock import steady_clock
 from peercell.broker.gate import Gate
+from peercell.broker.inbound import Security
 from peercell.broker.journal import FORMAT, Journal, Start
 from peercell.broker.outbox import WAITING_MAX, Outbox
 from peercell.broker.reactor import Doors, Reactor
@@ -145,12 +146,22 @@ class Place(NamedTuple):
     others: dict[str, str]
 
 
-def in_reactor(role: BenchRole, place: Place, journal: Journal | None = None) -> None:
+class Locks(NamedTuple):
+    """Keys of a process, who belongs to the cell, and the keys of the links of all."""
+
+    security: Security
+    keys: dict[str, bytes]
+
+
+def in_reactor(
+    role: BenchRole, place: Place, journal: Journal | None = None, locks: Locks | None = None
+) -> None:
     """Host a role as peercell does, until it has nothing left to do."""
     doors = Doors(endpoint_of(place.listener), LOOPBACK, place.listener)
-    with Reactor(doors, (Offer,), steady_clock()) as reactor:
+    security = locks.security if locks is not None else None
+    with Reactor(doors, (Offer,), steady_clock(), security) as reactor:
         for peer, endpoint in place.others.items():
-            reactor.route(peer, endpoint)
+            reactor.route(peer, endpoint, locks.keys[peer] if locks is not None else b"")
         if isinstance(role, Flood):
             role.has_room = lambda: reactor.waiting <= WAITING_MAX - PER_TURN
         reactor.seat(Seat(place.peer, role, 1, journal))

@@ -26,5 +26,5 @@ def cell(config: Path, out: Path) -> Answer:
     none. A machine needs the charter and the secret keys of the peers that run there, no others.
     """
     made = keys_of_cell(config, out, steady_clock()())
-    text = f"{made.peers} peers of {made.cell} are admitted, their keys are in {made.folder}\n"
+    text = f"{made.peers} peers of {made.cell} are admitted, their keys are in {made.folder}"
     return record(made, text, f'next: [security] with keys = "{out.resolve()}" in {config}')
