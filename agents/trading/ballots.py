@@ -66,8 +66,8 @@ class Ballots:
     def write(self, votes: int, excused: int, place: int) -> Told:
         """Return what to tell the member at a place, of the votes that are known.
 
-        Members of the own block hear all of its votes. Of a block that lacks only members who are
-        down everyone hears all votes: whoever knows of that as well then has what it needs.
+        Members of the own block hear all of its votes. Of a block in which somebody is down
+        everyone hears all votes: it is never whole, and a member may be left with links to others.
 
         Parameters
         ----------
@@ -103,21 +103,21 @@ class Ballots:
         if len(self._full) == 1:
             self._told = there
             return
-        counted = (votes | excused).to_bytes(size, "little") if excused else there
+        down = excused.to_bytes(size, "little") if excused else b""
         whole = 0
-        lacking: list[BlockVotes] = []
+        hurt: list[BlockVotes] = []
         home: tuple[BlockVotes, ...] = ()
         for k, full in enumerate(self._full):
             part = slice(k * self._bytes, k * self._bytes + len(full))
             if there[part] == full:
                 whole |= 1 << k
-            elif counted[part] == full:
-                lacking.append(BlockVotes(k, there[part]))
+            elif down[part].strip(b"\0"):
+                hurt.append(BlockVotes(k, there[part]))
             elif k == self._own:
                 home = (BlockVotes(k, there[part]),)
         self._told = whole.to_bytes((len(self._full) + 7) // 8, "little")
-        self._open = tuple(lacking)
-        self._home = (*home, *lacking)
+        self._open = tuple(hurt)
+        self._home = (*home, *hurt)
 
     def block(self, place: int) -> int:
         """Return the block of a place."""

@@ -57,6 +57,18 @@ def test_one_block_gossips_on_the_plain_overlay() -> None:
     assert vote_peers(roster) == overlay(roster, 3)
 
 
+def test_who_is_cut_off_from_its_block_votes_through_others() -> None:
+    """Of a block with somebody down each vote is told to all, and told on by them."""
+    size = 2 * BLOCK_MAX
+    lonely, far, last = 0, size - 1, 1
+    down = 1 << 2
+    told = Ballots(lonely, size).write(1 << lonely, down, far)
+    heard = Ballots(far, size).read(*told)
+    assert heard == 1 << lonely
+    assert Ballots(last, size).read(*Ballots(far, size).write(heard, down, last)) == heard
+    assert Ballots(far, size).read(*Ballots(lonely, size).write(1 << lonely, 0, far)) == 0
+
+
 @pytest.mark.parametrize("size", [1025, 2500])
 def test_peers_are_mutual_and_most_are_of_the_own_block(size: int) -> None:
     roster = tuple(f"t{k}" for k in range(size))
