@@ -164,7 +164,7 @@ def _events(monitor: zmq.Socket[bytes]) -> Iterator[_Event]:
             connected_s = now_s
         event = _Event(kind, seen["value"], now_s - connected_s)
         yield event
-        failures += kind in _FAILURES
+        failures += kind is zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
         if kind in _ENDS or failures > 1 or (failures and event.after_s > SOON_S):
             return
 
@@ -205,5 +205,10 @@ def _failed(check: str, found: str, fix: str) -> Finding:
     return Finding(health=Health.FAIL, check=check, found=found, fix=fix)
 
 
-_ENDS = frozenset({zmq.Event.HANDSHAKE_SUCCEEDED, zmq.Event.HANDSHAKE_FAILED_AUTH})
-_FAILURES = frozenset({zmq.Event.HANDSHAKE_FAILED_PROTOCOL, zmq.Event.HANDSHAKE_FAILED_NO_DETAIL})
+_ENDS = frozenset(
+    {
+        zmq.Event.HANDSHAKE_SUCCEEDED,
+        zmq.Event.HANDSHAKE_FAILED_AUTH,
+        zmq.Event.HANDSHAKE_FAILED_PROTOCOL,
+    }
+)

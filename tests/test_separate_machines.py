@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,7 +112,7 @@ def office(folder: Path) -> Machine:
     return machine
 
 
-def market(machine: Machine, peer: str = PEER) -> MarketStatus | None:
+def market(machine: Machine, peer: str) -> MarketStatus | None:
     """Return how the market of a peer on a machine goes, None while it does not say."""
     control = CellHome(machine.folder / "run" / peer).control(peer)
     try:
@@ -121,9 +122,9 @@ def market(machine: Machine, peer: str = PEER) -> MarketStatus | None:
     return answer if isinstance(answer, MarketStatus) else None
 
 
-def settled(machine: Machine) -> int:
+def settled(machine: Machine, peer: str = PEER) -> int:
     """Return how many intervals the peer has settled with a certificate, -1 before it answers."""
-    found = market(machine)
+    found = market(machine, peer)
     return -1 if found is None else found.settled - found.fallbacks
 
 
@@ -132,12 +133,12 @@ def status(office: Machine) -> Any:
     return json.loads(office.call("status", "-o", "json"))
 
 
-def admit(office: Machine, hut: Machine) -> None:
+def admit(office: Machine, hut: Machine, peer: str = PEER, *told: str) -> None:
     """Make keys on one machine, let the operator on the other admit them, bring the token back."""
-    hut.call("keys", "new", PEER)
-    shutil.copy(hut.folder / "keys" / f"{PEER}.pub", office.folder)
-    office.call("keys", "admit", f"{PEER}.pub", *OPERATOR)
-    shutil.copy(office.folder / f"{PEER}.join", hut.folder / "keys")
+    hut.call("keys", "new", peer)
+    shutil.copy(hut.folder / "keys" / f"{peer}.pub", office.folder)
+    office.call("keys", "admit", f"{peer}.pub", *OPERATOR, *told)
+    shutil.copy(office.folder / f"{peer}.join", hut.folder / "keys")
 
 
 def secrets_of(machine: Machine) -> Iterator[str]:
@@ -233,6 +234,33 @@ def test_a_peer_of_another_network_moves_and_is_found_again(
             until(lambda: settled(hut) >= 2, 40.0)
             office.call("wait", "converged")
             assert f"found at tcp://{address}:5700" in said()
+
+
+def test_a_newcomer_gets_in_by_any_peer_while_the_directory_is_dead(
+    office: Machine, folder: Path
+) -> None:
+    """The operator tells one peer of another machine, through its door; gossip does the rest."""
+    other = "mg4.trader"
+    first, second = Machine(folder / "a"), Machine(folder / "b")
+    for machine in (first, second):
+        machine.folder.mkdir()
+    doors = ("127.0.0.1:5674", "127.0.0.1:5675")
+    office.call("up", "cell.toml", "--elsewhere", f"{PEER},{other}", "--door", doors[0])
+    admit(office, first)
+    key = ("--key", f"keys/{PEER}.secret", "--join", doors[0], "--door", doors[1])
+    with first.running("agent", "run", PEER, *key):
+        # Nothing is certified before all are there.
+        until(lambda: market(first, PEER) is not None, 40.0)
+        rows = {row["peer"]: row for row in json.loads(office.call("ps", "-o", "json"))}
+        os.kill(rows["directory"]["pid"], signal.SIGSTOP)
+        try:
+            admit(office, second, other, "--at", doors[1])
+            key = ("--key", f"keys/{other}.secret", "--join", doors[1])
+            with second.running("agent", "run", other, *key) as said:
+                until(lambda: settled(second, other) >= 2, 40.0)
+                assert f"as {other} (trader) by {PEER}" in said()
+        finally:
+            os.kill(rows["directory"]["pid"], signal.SIGCONT)
 
 
 # What the next version has changed: file, text of now, text of then.
