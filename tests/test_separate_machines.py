@@ -255,8 +255,8 @@ def test_a_newcomer_gets_in_by_any_peer_while_the_directory_is_dead(
         os.kill(rows["directory"]["pid"], signal.SIGSTOP)
         try:
             admit(office, second, other, "--at", doors[1])
-            key = ("--key", f"keys/{other}.secret", "--join", doors[1])
-            with second.running("agent", "run", other, *key) as said:
+            other_key = ("--key", f"keys/{other}.secret", "--join", doors[1])
+            with second.running("agent", "run", other, *other_key) as said:
                 until(lambda: settled(second, other) >= 2, 40.0)
                 assert f"as {other} (trader) by {PEER}" in said()
         finally:
