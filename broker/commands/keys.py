@@ -18,6 +18,7 @@ from peercell.broker.home import CellHome
 from peercell.broker.processes.running import State, running_cells
 from peercell.broker.security.admission import JOIN, Terms, part_at
 from peercell.broker.security.announce import Told, admissions_below, tell_door, tell_processes
+from peercell.broker.security.enrolment import keep
 from peercell.broker.security.identity import load_identity, load_public
 from peercell.broker.security.keyring import (
     KeyFiles,
@@ -160,6 +161,7 @@ def admit(session: Session, public: Path, operator: Path, wanted: _Wanted) -> An
     admitted = admission_of_keys(keys, Terms(cell, role, now_s, now_s + wanted.for_s), before)
     path = wanted.out or public.with_suffix(JOIN)
     token, text = write_token(path, signer, admitted, part)
+    keep(operator.parent, token.admission)
     told = _tell(session.home, token.admission, wanted.at)
     rows = _said(admitted, told) | {"token": text, "file": str(path)}
     return record(rows, text, f"{_told_text(admitted, told)}; the token is in {path}")
@@ -194,14 +196,16 @@ def revoke(
 ) -> Answer:
     """Let the keys of a peer count no more, anywhere in the cell.
 
-    All peers know within a period of gossip, whether the directory runs or not. Ends with 4 when
-    nobody could be told.
+    All peers know within a period of gossip, whether the directory runs or not. It is written into
+    the charter beside the operator's keys too, where there is one, for cells that start later.
     """
     signer = load_identity(operator)
     known = admissions_below(session.home)
     word = revocation(peer, cell, known, steady_clock()())
-    told = _tell(session.home, sign_admission(word, signer.sign), at)
-    if not told.taken:
+    signed = sign_admission(word, signer.sign)
+    kept = keep(operator.parent, signed)
+    told = _tell(session.home, signed, at)
+    if not told.taken and not kept:
         raise PeercellError(
             f"nobody was told that {word.peer} is revoked",
             f"{told.refused} processes here have another operator, or none"

@@ -4,16 +4,18 @@ The folder holds the secret keys of the peers that run where it is, and the char
 same everywhere. Where the operator's keys are in it too, whatever is missing is made.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 from msgspec import structs
 
-from peercell.agents.admission import Admission, Charter, admission_of
-from peercell.agents.signing import SignedRecord
+from peercell.agents.admission import Admission, Charter, Members, PeerKeys, admission_of
+from peercell.agents.signing import Merged, SignedRecord
 from peercell.broker.home import CellHome, replace_file
 from peercell.broker.security.admission import Crewed, Terms, enrol
-from peercell.broker.security.identity import SECRET, KeyFileError, load_identity
+from peercell.broker.security.identity import SECRET, KeyFileError, load_identity, verify
+from peercell.broker.security.rotation import PeerKeyFile
 
 LASTS_S = 366 * 86_400.0
 OPERATOR = f"operator{SECRET}"
@@ -75,24 +77,59 @@ def enrolled(folder: Path, cell: str, crews: list[Crewed], now_s: float) -> Char
     for signed in (*charter.admissions, *fresh.admissions):
         newest[admission_of(signed).peer] = signed
     charter = structs.replace(fresh, admissions=tuple(newest.values()))
-    replace_file(folder / CHARTER, msgspec.json.format(msgspec.json.encode(charter)) + b"\n")
+    _write(folder, charter)
     return charter
 
 
+def keep(folder: Path, word: SignedRecord) -> bool:
+    """Write what an operator has said into the charter of its folder; return whether it is news.
+
+    Where there is no charter, or that of another operator or cell, nothing is written.
+
+    Parameters
+    ----------
+    folder : of the keys
+    word : an admission or a revocation
+
+    Raises
+    ------
+    KeyFileError : the charter cannot be read.
+    """
+    charter = _read(folder / CHARTER)
+    members = Members(charter, verify)
+    merged, _ = members.merge(word)
+    if merged is not Merged.NEWS:
+        return False
+    _write(folder, structs.replace(charter, admissions=tuple(map(members.signed, members))))
+    return True
+
+
 def _is_admitted(folder: Path, crew: Crewed, known: dict[str, Admission], now_s: float) -> bool:
-    """Return whether all peers of a process are in the charter with the keys in the folder."""
+    """Return whether all peers of a process are in the charter with the keys in the folder.
+
+    Whoever is revoked with these keys is in it too, and is not admitted anew.
+    """
     name, peers = crew
     files = {spec.peer: folder / f"{spec.peer}{SECRET}" for spec in peers}
     if not all(file.exists() and peer in known for peer, file in files.items()):
         return False
-    curve = load_identity(files[name]).curve_public
+    # Next keys that were admitted meanwhile are taken before these are looked at.
+    own = {peer: PeerKeyFile(file, peer, known[peer]).own for peer, file in files.items()}
     return all(
         any(
-            (each.curve, each.signing) == (curve, load_identity(file).public.signing)
-            for each in known[peer].counts(now_s)
+            (each.curve, each.signing) == (own[name].curve_public, identity.public.signing)
+            for each in _listed(known[peer], now_s)
         )
-        for peer, file in files.items()
+        for peer, identity in own.items()
     )
+
+
+def _listed(said: Admission, now_s: float) -> Iterable[PeerKeys]:
+    return said.keys if said.revoked else said.counts(now_s)
+
+
+def _write(folder: Path, charter: Charter) -> None:
+    replace_file(folder / CHARTER, msgspec.json.format(msgspec.json.encode(charter)) + b"\n")
 
 
 def _read(path: Path) -> Charter:

@@ -10,8 +10,11 @@ from tests.broker.conftest import Run
 from peercell.agents.admission import Members, Standing
 from peercell.agents.signing import SignedRecord
 from peercell.broker.clock import steady_clock
-from peercell.broker.security.admission import load_token
-from peercell.broker.security.identity import load_identity, load_public, verify
+from peercell.broker.home import CellHome
+from peercell.broker.processes.crew import PeerSpec
+from peercell.broker.security.admission import Crewed, load_token
+from peercell.broker.security.enrolment import charter_of
+from peercell.broker.security.identity import load_identity, load_public, save_public, verify
 from peercell.broker.security.keyring import NEXT
 
 
@@ -171,3 +174,32 @@ def test_the_keys_of_a_whole_cell_are_made_once(run: Run, tmp_path: Path) -> Non
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
     charter = json.loads(files["cell.charter"])
     assert charter["cell"] == "study"
+
+
+def test_what_the_operator_says_is_kept_in_the_charter_beside_its_keys(
+    run: Run, tmp_path: Path
+) -> None:
+    """So that a cell which is started later, from nothing, does not let in whom it has put out."""
+    home = CellHome(tmp_path / "run" / "village")
+    home.prepare()
+    folder = tmp_path / "keys"
+    assert run("keys", "new", "operator").code == 0
+    specs = [PeerSpec(peer=peer, role="test", factory="") for peer in ("a", "b")]
+    crews: list[Crewed] = [(spec.peer, (spec,)) for spec in specs]
+    now_s = steady_clock()() - 60.0
+    first = Members(charter_of(str(folder), home, crews, now_s), verify)
+    gone = load_identity(folder / "a.secret")
+    assert first.standing(gone.curve_public, now_s + 1.0) is Standing.MEMBER
+    words = ("--operator", "keys/operator.secret", "--cell", "village")
+    result = run("keys", "revoke", "keys/a.pub", *words)
+    assert result.code == 3, "there is no public file of it"
+    save_public(folder / "a.pub", gone.public)
+    assert run("keys", "revoke", "keys/a.pub", *words).code == 0
+    again = Members(charter_of(str(folder), home, crews, steady_clock()()), verify)
+    assert again.standing(gone.curve_public, steady_clock()()) is Standing.REVOKED
+    # Not so with new keys, once the operator has admitted them.
+    assert run("keys", "rotate", "keys/a.secret").code == 0
+    assert run("keys", "admit", f"keys/a{NEXT}.pub", *words, "--role", "test").code == 0
+    fresh = load_public(folder / f"a{NEXT}.pub")
+    last = Members(charter_of(str(folder), home, crews, steady_clock()()), verify)
+    assert last.standing(fresh.curve, steady_clock()() + 1.0) is Standing.MEMBER
