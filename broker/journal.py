@@ -19,6 +19,8 @@ from msgspec.msgpack import Decoder, Encoder
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.protocol import Action, Event
+from peercell.broker.faults.failpoints import Reach, go_on
+from peercell.broker.faults.kinds import Failpoint
 from peercell.broker.processes.crew import JOURNAL_BYTES_MAX
 from peercell.broker.wire import UNDECODABLE
 
@@ -104,6 +106,7 @@ class Journal:
     ----------
     stopped : why nothing is recorded now; "" while all is
     trouble : what the disk is to answer from now on, on purpose; None for what it does
+    reach : is told of the points before and after a block is written
 
     Raises
     ------
@@ -113,6 +116,7 @@ class Journal:
     def __init__(self, path: Path, start: Start, bytes_max: int = JOURNAL_BYTES_MAX) -> None:
         self.stopped = ""
         self.trouble: OSError | None = None
+        self.reach: Reach = go_on
         self._path = path
         self._bytes_max = bytes_max
         self._pending: list[Entry | tuple[str, float, Event, Sequence[Action] | None]] = []
@@ -167,6 +171,7 @@ class Journal:
 
     def _write(self, block: bytes) -> str:
         """Append a block; return why it is not wholly in the file, "" when it is."""
+        self.reach(Failpoint.BEFORE_RECORD)
         try:
             if self.trouble is not None:
                 raise self.trouble
@@ -176,6 +181,7 @@ class Journal:
             written = os.write(self._descriptor, block)
         except OSError as error:
             return str(error)
+        self.reach(Failpoint.AFTER_RECORD)
         missing = len(block) - written
         return f"{missing} bytes of an entry did not fit on the disk" if missing else ""
 

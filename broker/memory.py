@@ -14,6 +14,8 @@ from pathlib import Path
 import msgpack
 import msgspec
 
+from peercell.broker.faults.failpoints import Reach, go_on
+from peercell.broker.faults.kinds import Failpoint
 from peercell.broker.home import replace_file
 from peercell.broker.journal import UNREADABLE
 from peercell.broker.wire import UNDECODABLE
@@ -37,6 +39,7 @@ class MemoryFile:
     kept : what is to be remembered, by name
     unsaved : whether some of that is not saved yet; nothing that binds is to be said before
     trouble : what the disk is to answer from now on, on purpose; None for what it does
+    reach : is told of the points before and after something is saved
     """
 
     def __init__(self, path: Path, task: bytes) -> None:
@@ -44,6 +47,7 @@ class MemoryFile:
         self.kept = _read(path, self._task)
         self.unsaved = False
         self.trouble: OSError | None = None
+        self.reach: Reach = go_on
         self._path = path
         self._size = 0
         self._descriptor: int | None = None
@@ -51,6 +55,7 @@ class MemoryFile:
     def remember(self, name: str, what: bytes) -> None:
         """Keep something from now on, in place of what has its name."""
         self.kept[name] = what
+        self.reach(Failpoint.BEFORE_SAVE)
         if self.unsaved:
             self.save()
             return
@@ -60,6 +65,8 @@ class MemoryFile:
             log.error("says nothing that binds until it can write %s: %s", self._path, error)  # noqa: TRY400 - not worth a traceback
             self.unsaved = True
             self.close()
+            return
+        self.reach(Failpoint.AFTER_SAVE)
 
     def save(self) -> None:
         """Write what is unsaved, and leave it so while the disk takes nothing."""

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import zmq
 
 from peercell.agents.messages import Message
+from peercell.broker.faults.failpoints import Reach, go_on
+from peercell.broker.faults.kinds import Failpoint
 from peercell.broker.outbox import Outbox, Stream
 from peercell.broker.sockets import (
     LinkKeys,
@@ -65,6 +67,10 @@ class Outbound:
     codec : of the messages between peers
     poller : told of links that are full, and only of these: polling costs by the socket
     keys : of this process; None where links have none
+
+    Attributes
+    ----------
+    reach : is told of the points before and after something is sent
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class Outbound:
         self._context = context
         self._codec = codec
         self._poller = poller
+        self.reach: Reach = go_on
         self._keys = keys
         self._addresses: dict[str, Address] = {}
         self._links: dict[Address, _Link] = {}
@@ -222,7 +229,9 @@ class Outbound:
         self._fresh.append(link)
 
     def _flush(self, link: _Link, now_s: float) -> None:
+        self.reach(Failpoint.BEFORE_SEND)
         if link.outbox.flush(link.send, now_s):
+            self.reach(Failpoint.AFTER_SEND)
             link.used_s = now_s
             if link.blocked:
                 self._poller.unregister(link.push)

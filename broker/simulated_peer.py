@@ -2,14 +2,13 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Any
 
 from mesa import Agent, Model
 
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Record, Remember, Role, Send
-from peercell.broker.faults.kinds import Memory
+from peercell.broker.faults.kinds import Failpoint, Memory
 from peercell.broker.gate import Gate
 from peercell.broker.wire import Codec, Drop
 
@@ -20,17 +19,6 @@ BEAT_S = 0.1
 
 Held = tuple[Callable[..., None], tuple[Any, ...]]
 """Something that happens to a peer: what to call, and with what."""
-
-
-class Failpoint(StrEnum):
-    """Where in the work of a host a peer can be made to end."""
-
-    BEFORE_SAVE = "before-save"
-    AFTER_SAVE = "after-save"
-    BEFORE_RECORD = "before-record"
-    AFTER_RECORD = "after-record"
-    BEFORE_SEND = "before-send"
-    AFTER_SEND = "after-send"
 
 
 AROUND = {
@@ -69,7 +57,7 @@ class Peer(Agent):
     ahead_s, drift : of its clock: s, and s more each s
     paused, share : whether it stands still, and which share of its time it gets
     inbox : what waits while it stands still; None where it never does
-    failpoint : where it ends, and s after which it starts again
+    failpoint : where it ends, s after which it starts again, and what it then still knows
     disk_full : it can save nothing, so it cannot start
     memory : what is on its disk for its next life
     forgot : whether it has ever lost that, or got an older one in its place
@@ -99,7 +87,7 @@ class Peer(Agent):
         self.paused = False
         self.share = 1.0
         self.inbox: deque[Held] | None = None
-        self.failpoint: tuple[Failpoint, float] | None = None
+        self.failpoint: tuple[Failpoint, float, Memory] | None = None
         self.disk_full = False
         self.memory: dict[str, bytes] = {}
         self.unsaved: dict[str, bytes] = {}
@@ -164,10 +152,10 @@ class Peer(Agent):
             case Memory.KEPT:
                 pass
 
-    def arm(self, point: Failpoint, restart_after_s: float) -> None:
+    def arm(self, point: Failpoint, restart_after_s: float, state: Memory = Memory.KEPT) -> None:
         """Let it end when it comes to a point of its work, if it runs and can be made again."""
         if self.runs and self.make is not None:
-            self.failpoint = (point, restart_after_s)
+            self.failpoint = (point, restart_after_s, state)
 
     def clock_s(self, now_s: float) -> float:
         """Return what its clock says at a time."""

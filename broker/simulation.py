@@ -37,7 +37,7 @@ from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.shim import Shim
 from peercell.broker.outbound import LIFETIME_S
 from peercell.broker.security.caller import Caller
-from peercell.broker.simulated_peer import INBOX_MAX, Failpoint, Held, Peer, up_to
+from peercell.broker.simulated_peer import INBOX_MAX, Held, Peer, up_to
 from peercell.broker.simulated_time import SimulatedTime
 from peercell.broker.simulated_words import Words, far_end
 from peercell.broker.trace import Trace
@@ -137,10 +137,6 @@ class Simulation(Model):
         """End a role at a time, with all that is under way to it; `state` is what it then knows."""
         self.at(at_s, self._end, self.peer(name))
         self.at(at_s, self.peer(name).forget, state)
-
-    def fail(self, name: str, point: Failpoint, at_s: float, restart_after_s: float) -> None:
-        """End a peer when it comes to a point of its work after a time, and start it again."""
-        self.at(at_s, self.peer(name).arm, point, restart_after_s)
 
     def pace(self, name: str, share: float = 1.0, *, paused: bool = False) -> None:
         """Let a peer have a share of its time from now on, or none."""
@@ -316,12 +312,13 @@ class Simulation(Model):
         """Do what a role asks for up to the point where it is to end."""
         if peer.failpoint is None or peer.make is None:
             return
-        point, restart_after_s = peer.failpoint
+        point, restart_after_s, state = peer.failpoint
         done, ends = up_to(point, actions)
         for action in done:
             self._act(peer, action)
         if ends:
             self._end(peer)
+            peer.forget(state)
             self.at(self.now_s + restart_after_s, self._begin, peer, peer.make)
 
     def _act(self, peer: Peer, action: Action) -> None:

@@ -16,6 +16,7 @@ from peercell.broker.faults.kinds import (
     Delay,
     DiskFull,
     Duplicate,
+    Failpoint,
     Forge,
     Islanding,
     Kill,
@@ -157,7 +158,7 @@ def partition(on: str, from_rest: bool) -> AnyFault:
     return Partition(on=f"{on} from rest" if from_rest else on)
 
 
-@_kind("kill", "any:3 --restart-after 5s --seed 4", "mg1.trader --memory lost")
+@_kind("kill", "any:3 --restart-after 5s --seed 4", "mg1.trader --at before-send")
 @_on_asked
 @click.option(
     "--restart-after", type=duration, default="0s", show_default=True, help="When it is back."
@@ -169,9 +170,15 @@ def partition(on: str, from_rest: bool) -> AnyFault:
     show_default=True,
     help="What it still knows of others then.",
 )
-def kill(on: str, restart_after: float, memory: Memory) -> AnyFault:
-    """End the processes of peers at once; they come again."""
-    return Kill(on=on, restart_after_s=restart_after, state=memory)
+@click.option(
+    "--at",
+    "point",
+    type=click.Choice(Failpoint, case_sensitive=False),
+    help="Where in their work, within 10 s; at once when not given.",
+)
+def kill(on: str, restart_after: float, memory: Memory, point: Failpoint | None) -> AnyFault:
+    """End the processes of peers; they come again."""
+    return Kill(on=on, restart_after_s=restart_after, state=memory, point=point)
 
 
 @_kind("pause", "mg2.trader --for 5s")

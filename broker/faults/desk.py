@@ -89,7 +89,8 @@ class FaultDesk:
     @property
     def orders(self) -> tuple[Order, ...]:
         """What a process has to be told that starts now."""
-        return tuple(case.order for case in self._cases.values())
+        orders = (case.order for case in self._cases.values())
+        return tuple(order for order in orders if not isinstance(order.fault, Kill))
 
     @property
     def next_s(self) -> float | None:
@@ -111,7 +112,7 @@ class FaultDesk:
         """Let a fault begin, and return what to answer."""
         fault, for_s = request.fault, request.for_s
         if isinstance(fault, Kill):
-            for_s = fault.restart_after_s
+            for_s = fault.lasts_s
         if for_s is None and not self._lab:
             why = "this cell does not run with --lab, and a fault without an end could be forgotten"
             return Refusal(why, "the same with --for 20s")
@@ -161,6 +162,11 @@ class FaultDesk:
 
     def forget(self, process: str) -> None:
         """Let the peers of a process that has ended forget what a fault wants them to forget."""
+        worker = self._hands.workers[process]
+        for case in self._cases.values():
+            fault = case.order.fault
+            if isinstance(fault, Kill) and fault.point and worker in self._hit(case):
+                case.signals += 1
         memory = self._memory.pop(process, Memory.KEPT)
         if memory is Memory.KEPT:
             return
@@ -175,14 +181,16 @@ class FaultDesk:
                 for worker in (each for each in self._hit(case) if each.pid):
                     self._memory[worker.crew.name] = memory
                     worker.expect_end(f"killed by fault {case.order.id}", after_s)
-                self._strike(case, signal.SIGKILL)
+                if case.order.fault.point is None:
+                    self._strike(case, signal.SIGKILL)
+                else:
+                    self._tell_all(FaultOrder(case.order))
             case Pause():
                 self._strike(case, signal.SIGSTOP)
             case Slow():
                 self._alternate(case, now_s, stands=True)
             case _:
-                for name in self._hands.workers:
-                    self._hands.tell(name, FaultOrder(case.order))
+                self._tell_all(FaultOrder(case.order))
 
     def _end(self, name: str, now_s: float) -> None:
         case = self._cases.pop(name)
@@ -195,8 +203,11 @@ class FaultDesk:
         if isinstance(fault, Pause | Slow):
             self._strike(case, signal.SIGCONT)
         elif not isinstance(fault, Kill):
-            for process in self._hands.workers:
-                self._hands.tell(process, FaultEnd(name))
+            self._tell_all(FaultEnd(name))
+
+    def _tell_all(self, request: Message) -> None:
+        for process in self._hands.workers:
+            self._hands.tell(process, request)
 
     def _alternate(self, case: _Case, now_s: float, *, stands: bool) -> None:
         """Let slow peers stand still, or go on, and plan the other."""

@@ -9,7 +9,8 @@ from typing import Protocol
 from peercell.agents.grid_messages import GridRefusal
 from peercell.agents.messages import Message
 from peercell.broker.faults.detour import Detour
-from peercell.broker.faults.kinds import Clock, DiskFull
+from peercell.broker.faults.failpoints import Reach, end_at, go_on
+from peercell.broker.faults.kinds import Clock, DiskFull, Kill
 from peercell.broker.faults.orders import Order
 from peercell.broker.outbound import Outbound
 from peercell.broker.outbox import Stream
@@ -135,18 +136,29 @@ class Injector:
         return ahead_s
 
     def trouble(self, seats: Iterable[Seat]) -> None:
-        """Let the disk be full for those whose it is to be, and for no others."""
+        """Let disks be full, and points of the work be the last, for those whose are to be so."""
+        self._outbound.reach = go_on
         full = [order for order in self._orders.values() if isinstance(order.fault, DiskFull)]
         stopped = set()
         for seat in seats:
             trouble = NO_SPACE if any(seat.peer in order.peers for order in full) else None
+            reach = self._reach(seat.peer)
+            if reach is not go_on:
+                self._outbound.reach = reach
             if seat.memory is not None:
-                seat.memory.trouble = trouble
+                seat.memory.trouble, seat.memory.reach = trouble, reach
             if seat.journal is not None:
-                seat.journal.trouble = trouble
+                seat.journal.trouble, seat.journal.reach = trouble, reach
                 stopped |= {seat.peer} if seat.journal.stopped else set()
         for order in full:
             self.hits[order.id] = len(stopped.intersection(order.peers))
+
+    def _reach(self, peer: str) -> Reach:
+        """Return what becomes of a peer at each point of its work."""
+        for order in self._orders.values():
+            if isinstance(order.fault, Kill) and order.fault.point and peer in order.peers:
+                return end_at(order.fault.point)
+        return go_on
 
     def _choose_way(self) -> None:
         self.put = self._detour.put if self._detour.is_open else self._outbound.put

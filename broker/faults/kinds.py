@@ -17,6 +17,10 @@ SpanS = Annotated[float, Meta(ge=0.0, le=1e6)]
 """s, how long something takes."""
 
 
+# s for which a peer that is to end at a point of its work may take to come there.
+POINT_S = 10.0
+
+
 def _kebab(name: str) -> str:
     """Return the name that people use for a kind: `LineOpen` -> `line-open`."""
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).removeprefix("-")
@@ -99,8 +103,21 @@ class Memory(StrEnum):
     OLD = "old"
 
 
+class Failpoint(StrEnum):
+    """Where in the work of its host a peer can be made to end: around all it keeps and says."""
+
+    BEFORE_SAVE = "before-save"
+    AFTER_SAVE = "after-save"
+    BEFORE_RECORD = "before-record"
+    AFTER_RECORD = "after-record"
+    BEFORE_SEND = "before-send"
+    AFTER_SEND = "after-send"
+
+
 class Kill(Fault, frozen=True, kw_only=True):
-    """A peer ends at once, and starts again after some time.
+    """A peer ends, and starts again after some time.
+
+    It ends at once, or when it next comes to a `point` of its work.
 
     `state` is what it finds then: all that it had saved, nothing, or what it had saved when the
     plan began, as from a restored backup.
@@ -108,6 +125,13 @@ class Kill(Fault, frozen=True, kw_only=True):
 
     restart_after_s: SpanS = 0.0
     state: Memory = Memory.KEPT
+    point: Failpoint | None = None
+
+    @property
+    def lasts_s(self) -> float:
+        """How long until all are back, s; who has not come to a point by then goes on."""
+        return self.restart_after_s + (POINT_S if self.point else 0.0)
+
     on: Selector = "all"
 
 

@@ -43,7 +43,7 @@ class Step(Struct, frozen=True, kw_only=True):
     def end_s(self) -> float:
         """When nothing is wrong any more, s after the beginning; infinite when never by itself."""
         if isinstance(self.fault, Kill):
-            return self.at_s + self.fault.restart_after_s
+            return self.at_s + self.fault.lasts_s
         return self.at_s + (float("inf") if self.for_s is None else self.for_s)
 
     @property

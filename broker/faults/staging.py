@@ -105,12 +105,29 @@ def _on_peers(there: _Stage, step: Step, order: Order) -> None:
     begins_s = there.origin_s + step.at_s
     for name in order.peers:
         peer = there.cell.peer(name)
-        there.cell.at(begins_s, partial(_hurt, there.cell, peer, order))
         if isinstance(step.fault, Kill):
             there.cell.at(there.origin_s, peer.back_up)
+        if isinstance(step.fault, Kill) and step.fault.point is not None:
+            there.cell.at(begins_s, _arm, peer, step.fault)
+            ends_s = there.origin_s + step.end_s
+            there.cell.at(ends_s, _disarm, there.cell, peer, order)
+            continue
+        there.cell.at(begins_s, partial(_hurt, there.cell, peer, order))
+        if isinstance(step.fault, Kill):
             there.cell.restart(name, there.origin_s + step.end_s)
         else:
             _at_end(there, step, partial(_heal, there.cell, peer, step.fault))
+
+
+def _arm(peer: "Peer", fault: Kill) -> None:
+    if fault.point is not None:
+        peer.arm(fault.point, fault.restart_after_s, fault.state)
+
+
+def _disarm(cell: "Simulation", peer: "Peer", order: Order) -> None:
+    """Let a peer go on that has not come to its point; who has, was hit."""
+    cell.shim.hits[order.id] += peer.failpoint is None
+    peer.failpoint = None
 
 
 def _hurt(cell: "Simulation", peer: "Peer", order: Order) -> None:

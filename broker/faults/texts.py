@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs, to_builtins
 
-from peercell.broker.faults.kinds import AnyFault
+from peercell.broker.faults.kinds import AnyFault, Kill
 from peercell.broker.faults.messages import FaultState
 from peercell.broker.faults.plan import Step
 
@@ -42,7 +42,8 @@ def fault_text(fault: AnyFault) -> str:
     told: dict[str, object] = {
         key: _shown(key, value) for key, value in structs.asdict(fault).items()
     }
-    return _TEXTS[fault.kind].format_map(told)
+    text = _TEXTS[fault.kind].format_map(told)
+    return f"{text}, at {fault.point}" if isinstance(fault, Kill) and fault.point else text
 
 
 def state_text(state: FaultState, now_s: float) -> str:

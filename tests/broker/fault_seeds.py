@@ -34,6 +34,7 @@ from peercell.broker.faults.kinds import (
     Delay,
     DiskFull,
     Duplicate,
+    Failpoint,
     Forge,
     Kill,
     Loss,
@@ -48,7 +49,6 @@ from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.plan import FaultPlan, Step
 from peercell.broker.faults.staging import stage
 from peercell.broker.simulated_checks import InvariantError, check
-from peercell.broker.simulated_peer import Failpoint
 from peercell.broker.simulation import Simulation
 from peercell.broker.solving.trade import SolveSettings, trade_result, trader_settings
 
@@ -171,7 +171,8 @@ def by_chance(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
     stage(plan, cell, dict.fromkeys(names, "peer"))
     rng = np.random.default_rng([seed, 2])
     point = list(Failpoint)[int(rng.integers(len(Failpoint)))]
-    cell.fail(str(rng.choice(names)), point, float(rng.uniform(0.0, HURT_S - 4.0)), 1.0)
+    ends = cell.peer(str(rng.choice(names))).arm
+    cell.at(float(rng.uniform(0.0, HURT_S - 4.0)), ends, point, 1.0)
     cell.run(HURT_S)
     # A point that nobody came to is no fault any more.
     for name in names:

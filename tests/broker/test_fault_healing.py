@@ -16,6 +16,7 @@ from peercell.broker.faults.kinds import (
     AnyFault,
     Corrupt,
     Duplicate,
+    Failpoint,
     Kill,
     Partition,
     Pause,
@@ -115,6 +116,20 @@ def test_a_frozen_peer_costs_its_neighbours_no_more_memory_than_they_have_for_it
 def _resident_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * 4096 / 1e6
+
+
+@pytest.mark.parametrize("point", ["before-record", "after-record", "before-send", "after-send"])
+def test_a_peer_that_ends_at_a_point_comes_back_and_loses_nothing(
+    tmp_path: Path, point: str
+) -> None:
+    with cell(tmp_path, ring(3)) as running:
+        eventually(lambda: heard(running, "p1", "p0") > 5, "they do not hear each other")
+        first = running.states()["p0"].pid
+        add(running, Kill(on="p0", restart_after_s=0.5, point=Failpoint(point)), None)
+        eventually(lambda: running.states()["p0"].pid not in {0, first}, "it does not end")
+        before = heard(running, "p1", "p0")
+        eventually(lambda: heard(running, "p1", "p0") > before + 10, "it does not go on")
+        assert messages(running).unaccounted == 0
 
 
 def test_nothing_is_unaccounted_for_while_everything_goes_wrong(tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ from peercell.agents.protocol import (
     Started,
     TimerFired,
 )
+from peercell.broker.faults.kinds import Failpoint
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.staging import cut
-from peercell.broker.simulated_peer import INBOX_MAX, Failpoint
+from peercell.broker.simulated_peer import INBOX_MAX
 from peercell.broker.simulation import Simulation
 
 
@@ -245,7 +246,7 @@ def test_a_peer_ends_at_a_named_point_of_its_work(
     other = Counter("a")
     simulation.enlist("a", make)
     simulation.start("b", other)
-    simulation.fail("a", point, 0.5, 0.4)
+    simulation.at(0.5, simulation.peer("a").arm, point, 0.4)
     simulation.run(4.4)
     assert len(lives) == 2
     assert [number for _, number in other.heard] == heard

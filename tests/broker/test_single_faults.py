@@ -18,6 +18,7 @@ from peercell.broker.faults.kinds import (
     Delay,
     DiskFull,
     Duplicate,
+    Failpoint,
     Forge,
     Islanding,
     Kill,
@@ -57,6 +58,7 @@ FAULTS: tuple[AnyFault, ...] = (
     Bandwidth(bytes_per_s=2000.0, on="role=trader"),
     Partition(on="mg1 from rest"),
     *(Kill(on=MEMBER, restart_after_s=FOR_S, state=state) for state in Memory),
+    Kill(on=MEMBER, restart_after_s=2.0, point=Failpoint.AFTER_SAVE),
     Pause(on=MEMBER),
     Slow(on="role=trader", share=0.2),
     Clock(on=MEMBER, ahead_s=1.0, drift_ppm=200.0),
@@ -73,7 +75,8 @@ FAULTS: tuple[AnyFault, ...] = (
 
 
 SINGLE: Mapping[str, AnyFault] = {
-    f"{each.kind}-{each.state}" if isinstance(each, Kill) else each.kind: each for each in FAULTS
+    f"{each.kind}-{each.point or each.state}" if isinstance(each, Kill) else each.kind: each
+    for each in FAULTS
 }
 
 

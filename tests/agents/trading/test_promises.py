@@ -10,10 +10,9 @@ from peercell.agents.protocol import Remember, Started
 from peercell.agents.trading.messages import TraderSettled
 from peercell.agents.trading.promises import remembered
 from peercell.agents.trading.trader import MicrogridTrader, Phase
-from peercell.broker.faults.kinds import Memory
+from peercell.broker.faults.kinds import Failpoint, Memory
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.simulated_checks import check
-from peercell.broker.simulated_peer import Failpoint
 from peercell.broker.solving.trade import SolveSettings
 
 
@@ -108,7 +107,7 @@ def test_a_trader_that_ends_at_a_save_keeps_its_word(point: Failpoint, at_s: flo
         return play.roles[name]
 
     play.simulation.peer(name).make = make
-    play.simulation.fail(name, point, at_s, 0.5)
+    play.simulation.at(at_s, play.simulation.peer(name).arm, point, 0.5)
     play.settle()
     check(play.simulation)
 

@@ -8,7 +8,16 @@ import pytest
 
 from peercell.agents.messages import Message
 from peercell.broker.faults.desk import DUTY_S, FaultDesk, Hands
-from peercell.broker.faults.kinds import AnyFault, Kill, Loss, Memory, Pause, Slow
+from peercell.broker.faults.kinds import (
+    POINT_S,
+    AnyFault,
+    Failpoint,
+    Kill,
+    Loss,
+    Memory,
+    Pause,
+    Slow,
+)
 from peercell.broker.faults.messages import (
     AddFault,
     EndFault,
@@ -73,7 +82,9 @@ def request(fault: AnyFault, for_s: float | None = 5.0, *peers: str) -> AddFault
 def added(desk: FaultDesk, asked: AddFault, now_s: float = 10.0) -> Order:
     answer = desk.answer(asked, now_s)
     assert isinstance(answer, FaultAdded)
-    return next(order for order in desk.orders if order.id == answer.id)
+    shown = desk.answer(FaultsQuery(), now_s)
+    assert isinstance(shown, FaultsAnswer)
+    return next(state.order for state in shown.faults if state.order.id == answer.id)
 
 
 def test_all_processes_are_told_of_a_fault_and_of_its_end(bench: Bench) -> None:
@@ -112,6 +123,21 @@ def test_without_lab_a_fault_needs_an_end(bench: Bench) -> None:
     assert "--lab" in refusal.why
     assert not bench.told
     assert isinstance(desk.answer(request(Kill(on="a"), None, "a"), 1.0), FaultAdded)
+
+
+def test_who_is_to_end_at_a_point_is_told_so_once(bench: Bench) -> None:
+    desk = bench.desk()
+    fault = Kill(on="a", restart_after_s=2.0, point=Failpoint.BEFORE_SEND)
+    order = added(desk, request(fault, None, "a"))
+    assert order.until_s == 10.0 + 2.0 + POINT_S
+    assert bench.told == [("a", FaultOrder(order)), ("b", FaultOrder(order))]
+    assert not bench.struck
+    assert desk.orders == ()
+    desk.forget("b")
+    desk.forget("a")
+    shown = desk.answer(FaultsQuery(), 12.0)
+    assert isinstance(shown, FaultsAnswer)
+    assert [state.signals for state in shown.faults] == [1]
 
 
 def test_a_killed_process_is_expected_back(bench: Bench) -> None:

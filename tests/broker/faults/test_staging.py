@@ -22,6 +22,7 @@ from peercell.broker.faults.kinds import (
     Delay,
     DiskFull,
     Duplicate,
+    Failpoint,
     Forge,
     Islanding,
     Kill,
@@ -148,6 +149,16 @@ def test_who_was_killed_comes_back_and_is_heard_again(state: Memory) -> None:
     assert count(talkers["b"], 1.1, 2.05) == 0
     assert count(talkers["b"], 2.055, 5.0) == 30
     assert cell.peer("a").life == 1
+
+
+@pytest.mark.parametrize(("point", "hits"), [(Failpoint.AFTER_SEND, 1), (Failpoint.BEFORE_SAVE, 0)])
+def test_who_is_killed_at_a_point_ends_when_it_comes_there(point: Failpoint, hits: int) -> None:
+    cell, talkers = staged(Kill(on="a", restart_after_s=1.0, point=point), None)
+    cell.run(20.0)
+    assert cell.shim.hits["step 0"] == cell.peer("a").life == hits
+    # It says one at 1.1 s, and comes again a second later.
+    assert count(talkers["b"], 1.115, 2.105) == (0 if hits else 9)
+    assert count(talkers["b"], 2.105, 4.1) >= 19
 
 
 def test_a_paused_peer_hears_late_and_says_nothing() -> None:
