@@ -29,10 +29,12 @@ COPY grid /opt/peercell/grid
 COPY configs /opt/peercell/configs
 COPY src /opt/peercell/src
 COPY broker /opt/peercell/broker
-RUN python -m compileall -q /opt/peercell
+RUN python -m compileall -q /opt/peercell && install -d /opt/peercell/bin \
+  && printf '#!/opt/venv/bin/python -P\nfrom peercell.broker.cli import main\n\nmain()\n' > /opt/peercell/bin/peercell \
+  && chmod 755 /opt/peercell/bin/peercell
 
 FROM ${BASE} AS common
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 \
+ENV PATH=/opt/venv/bin:/opt/peercell/bin:$PATH PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 \
   HOME=/var/lib/peercell PEERCELL_HOME=/var/lib/peercell
 RUN install -d -m 0700 -o 10001 -g 10001 /var/lib/peercell
 COPY --from=code /opt/peercell /opt/peercell

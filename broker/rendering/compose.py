@@ -24,7 +24,10 @@ _HEAD = """\
 #   docker compose run --rm test         the fast tests
 #   docker compose run --rm tools demo   any command, such as a cell in one container
 """
-_SPLIT = "#   docker compose up {observer:<18} a smaller cell, with one container a peer\n"
+_SPLIT = """\
+#   docker compose --profile split up {observer}
+#                                        a smaller cell, with one container a peer
+"""
 
 
 def render_compose(

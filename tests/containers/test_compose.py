@@ -44,8 +44,8 @@ class Cell:
 
     def pid(self, service: str, peer: str) -> int:
         """Return the process of a peer, as its container counts them."""
-        words = ("python", "-P", "-m", "peercell", "ps", "-o", "json")
-        rows = json.loads(done("docker", "exec", self.container(service), *words))
+        words = ("docker", "exec", self.container(service), "peercell", "ps", "-o", "json")
+        rows = json.loads(done(*words))
         return int(next(row["pid"] for row in rows if row["peer"] == peer))
 
     def kill(self, service: str, pid: int) -> None:

@@ -12,6 +12,7 @@ MB = 1_000_000
 # What an agent needs: NumPy is two thirds of it.
 AGENT_MB_MAX, GRID_MB_MAX = 90, 260
 NOT_IN_AGENT = ("pandas", "pandapower", "scipy", "mesa", "matplotlib", "pip", "pytest")
+HOME = ("--tmpfs", "/var/lib/peercell:uid=10001,mode=0700")
 SANDBOX = (
     "docker",
     "run",
@@ -71,7 +72,7 @@ def test_a_host_is_no_shell_and_not_root_and_says_how_it_is(compose: list[str], 
 def test_a_host_runs_on_a_root_that_nobody_can_write_to(compose: list[str]) -> None:
     assert done(*SANDBOX, "peercell-agent", "--version").startswith("peercell ")
     assert done(*SANDBOX, "--entrypoint", "id", "peercell-agent", "-u") == "10001"
-    words = ("--tmpfs", "/var/lib/peercell:uid=10001,mode=0700", "peercell-grid")
+    words = (*HOME, "peercell-grid")
     refused = run(*SANDBOX, *words, "host", "configs/rural1.toml", "nobody")
     assert (refused.returncode, "nobody" in refused.stdout) == (1, True), refused.stdout
 
@@ -81,7 +82,8 @@ def test_the_tools_run_a_cell_from_start_to_end(compose: list[str]) -> None:
     told = done(*compose, "run", "--rm", "tools", "demo")
     assert "converged in all 8 intervals" in told
     imports = "import pandapower, matplotlib, mesa"
-    done(*SANDBOX, "--entrypoint", "python", "peercell-tools", "-c", imports)
+    words = (*HOME, "--entrypoint", "python", "peercell-tools", "-c", imports)
+    done(*SANDBOX, *words)
 
 
 def test_the_fast_tests_pass_in_a_container(compose: list[str]) -> None:
