@@ -82,6 +82,8 @@ class ControlTerms(RoleTerms, frozen=True, kw_only=True):
     reactive_share : share of its rating that an inverter gives as reactive power
     v_min_pu : lowest voltage, that of the cell when not given; a larger value costs more
     v_max_pu : highest voltage, that of the cell when not given; a smaller value costs more
+    by_level : whether the voltage agents below each transformer that hangs below others keep a
+        level of their own, coupled with the one above; true costs time and saves messages
     """
 
     method: ControlMethod = ControlMethod.NONE
@@ -92,6 +94,7 @@ class ControlTerms(RoleTerms, frozen=True, kw_only=True):
     reactive_share: Fraction = 0.44
     v_min_pu: Annotated[float, Meta(ge=0.5, le=1.0)] | None = None
     v_max_pu: Annotated[float, Meta(ge=1.0, le=1.5)] | None = None
+    by_level: bool = False
 
 
 class WholesaleTerms(RoleTerms, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ operator, the aggregator. The directory, the observer and the grid service have 
 
 from collections.abc import Collection, Iterator
 
+from peercell.agents.control.coupling import CouplingSettings
 from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.errors import PeercellError
 from peercell.broker.directory import DIRECTORY, directory_spec
@@ -37,6 +38,8 @@ def places(plan: CellPlan, zones: Zones) -> dict[str, tuple[str, ...]]:
         if isinstance(peer.settings, VoltageSettings):
             bus = peer.settings.place.bus
             found[DSO_ID if bus is None else buses.get(bus, DSO_ID)].append(peer.id)
+        elif isinstance(peer.settings, CouplingSettings):
+            found[DSO_ID].append(peer.id)
         elif peer.id != GRID_ID:
             found[peer.id.partition(".")[0]].append(peer.id)
     found[OBSERVER] = [OBSERVER]

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.dso import DsoSettings
 from peercell.agents.trading.aggregator import AggregatorSettings
 from peercell.agents.trading.ballots import vote_peers
@@ -31,6 +30,7 @@ from peercell.broker.configuration.role_tables import (
 )
 from peercell.broker.configuration.settings_table import Section, SettingsTable
 from peercell.broker.own_class import own_class
+from peercell.broker.plans.levels import AgentSettings
 from peercell.broker.plans.market import (
     AGGREGATOR,
     market_cells,
@@ -154,8 +154,8 @@ def plan_cell(config: Config, loaded: LoadedCell, origin_s: float) -> CellPlan:
         peers=tuple(
             PeerPlan(
                 id=peer,
-                role=planner.voltage.role
-                if isinstance(told, VoltageSettings)
+                role=planner.voltage.role_of(told)
+                if isinstance(told, AgentSettings)
                 else _ROLES[type(told)],
                 settings=own.settings,
                 neighbours=near[peer],
@@ -373,6 +373,7 @@ def _check_apart(config: Config, others: Container[str], agents: Iterable[str]) 
             raise config.file.wrong(
                 ("control", "method"),
                 f'two peers would be called "{agent}"',
-                "a voltage agent is called volt and its bus or transformer, joined by a dot",
+                "a voltage agent is called volt and its bus or transformer, joined by a dot,"
+                " and what couples two levels c and the transformer",
                 "rename the microgrid in [[zones.microgrids]]",
             )

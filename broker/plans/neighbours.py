@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from peercell.agents.control.coupling import CouplingSettings
 from peercell.agents.control.voltage_settings import VoltageSettings
 from peercell.agents.dso import DsoSettings
 from peercell.agents.overlay import overlay
@@ -41,6 +42,9 @@ def _addressed(told: Struct) -> Iterator[str]:
         case VoltageSettings(name=name, grid=grid, members=members):
             yield grid
             yield from overlay(members)[name]
+        case CouplingSettings(lower=lower, upper=upper):
+            yield from _addressed(lower)
+            yield from _addressed(upper)
 
 
 def _partners(trading: TraderSettings) -> Iterator[str]:

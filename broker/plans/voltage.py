@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from peercell.agents.control.coupling import CouplingSettings
 from peercell.agents.control.device import DeviceSettings, Weights
 from peercell.agents.control.paths import Path
 from peercell.agents.control.rhythm import rhythm_for
@@ -18,6 +19,7 @@ from peercell.broker.configuration.role_tables import (
     ControlTerms,
     ProsumerTerms,
 )
+from peercell.broker.plans.levels import AgentSettings, by_level
 from peercell.grid.branch_limits import RatedBranch, overloadable_lines, rated_branch
 from peercell.grid.model import Asset, AssetKind, Cell
 from peercell.grid.paths import path_lists
@@ -42,14 +44,15 @@ class VoltagePlan(Struct, frozen=True, kw_only=True):
     terms : what the config says
     """
 
-    agents: Mapping[str, VoltageSettings]
+    agents: Mapping[str, AgentSettings]
     access: Mapping[str, Access]
     controlled: tuple[ControlledAsset, ...]
     terms: ControlTerms
 
-    @property
-    def role(self) -> str:
-        """What the agents are."""
+    def role_of(self, told: AgentSettings) -> str:
+        """Return what an agent is."""
+        if isinstance(told, CouplingSettings):
+            return "voltage coupling"
         gradient = self.terms.method is ControlMethod.GRADIENT
         return "voltage gradient" if gradient else "voltage"
 
@@ -65,18 +68,12 @@ def voltage_plan(config: Config, cell: Cell, grid: str) -> VoltagePlan:
 
     Raises
     ------
-    ConfigError : the cell has three phases.
+    ConfigError : the cell has three phases, or levels are to be coupled without prices.
     """
     terms = config.table(CONTROL, "")
     if terms.method is ControlMethod.NONE:
         return VoltagePlan(agents={}, access={}, controlled=(), terms=terms)
-    if cell.phases != 1:
-        raise config.file.wrong(
-            ("control", "method"),
-            f'voltage agents cannot control "{cell.name}"',
-            "it has three phases, and they know balanced cells",
-            '[control] method = "none"',
-        )
+    _check(config, cell, terms)
     paths = path_lists(cell)
     places = dict(_places(config, cell, paths, terms))
     low_pu, high_pu = _limits(cell, terms)
@@ -104,7 +101,28 @@ def voltage_plan(config: Config, cell: Cell, grid: str) -> VoltagePlan:
         for device in place.devices
     )
     access = {name: _access(place) for name, (place, _) in places.items()}
-    return VoltagePlan(agents=agents, access=access, controlled=controlled, terms=terms)
+    told: Mapping[str, AgentSettings] = agents
+    if terms.by_level:
+        told = by_level(agents, [unit.id for unit in cell.transformers])
+    return VoltagePlan(agents=told, access=access, controlled=controlled, terms=terms)
+
+
+def _check(config: Config, cell: Cell, terms: ControlTerms) -> None:
+    """Raise ConfigError where the method of the config cannot control the cell as it says."""
+    if cell.phases != 1:
+        raise config.file.wrong(
+            ("control", "method"),
+            f'voltage agents cannot control "{cell.name}"',
+            "it has three phases, and they know balanced cells",
+            '[control] method = "none"',
+        )
+    if terms.by_level and terms.method is not ControlMethod.DUAL:
+        raise config.file.wrong(
+            ("control", "by_level"),
+            "levels of control are coupled by prices",
+            f'method "{terms.method}" has none that could be passed on',
+            '[control] method = "dual"',
+        )
 
 
 def _access(place: Place) -> Access:

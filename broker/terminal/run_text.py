@@ -10,6 +10,7 @@ def run_text(begun: Begun) -> str:
     roles = Counter(begun.note.roles.values())
     names = {"trader": "microgrid trader", "grid": "grid service", "dso": "DSO"}
     names |= {"voltage": "voltage agent", "voltage gradient": "voltage agent"}
+    names |= {"voltage coupling": "coupling agent"}
     parts = [
         f"{count} {names.get(role, role)}{'s' if count > 1 else ''}"
         for role, count in roles.items()
