@@ -155,9 +155,11 @@ class Device(Struct, frozen=True, kw_only=True):
         bend, edge = 0.0, self._edge(p_kw, limit)
         if self._is_on_circle(p_kw, limit):
             if limit <= _TIP * self.rating_kva:
-                # Where the circle is vertical a device moves in Q alone.
-                bend = max(-slope / p_kw, 0.0) if p_kw else math.inf
-                return Response(0.0, 0.0, 1.0 / (weights.reactive + bend), 0.0)
+                # Where the circle is vertical Q moves alone, and P when its price pays for it.
+                if not p_kw:
+                    return Response(0.0, 0.0, 0.0, 0.0)
+                bend = max(-slope / p_kw, 0.0)
+                return Response(1.0 / weights.active, 0.0, 1.0 / (weights.reactive + bend), -slope)
             bend = weights.reactive * (abs(free) / limit - 1.0)
         edge = math.copysign(edge, edge * free)
         stiff = weights.active + bend + (weights.reactive + bend) * edge * edge

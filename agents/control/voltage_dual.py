@@ -5,8 +5,8 @@ limits, by dual decomposition. Each epoch, in this order (all transitions are in
     after the guard all state what they see, and how their devices would answer to prices;
     whoever has the statements of all who live computes the next prices, and its devices follow;
     whoever hears newer prices takes them over.
-Views with a gap compute nothing. When epochs stall, each member moves its own multipliers, in steps
-that are safe whatever the others do.
+Views with a gap, or of fewer than half of the members, compute nothing. When epochs stall, each
+member moves its own multipliers, in steps that are safe whatever the others do.
 """
 
 from collections.abc import Callable, Iterable
@@ -213,11 +213,15 @@ class VoltageDual:
         epoch = self.circle.epoch
         if _priced_for(self._prices) > epoch or not self._attendance.complete(epoch):
             return []
+        live = self._attendance.live(epoch).bit_count()
+        if 0 < 2 * live < len(self.circle.number):
+            # Who hears nobody for a while has a complete view of itself, and would tell all others
+            # that there is nothing to keep.
+            return []
         view = self._view(epoch, self._prices.epoch)
         if view is None:
             return []
         found, levels = next_prices(view), level_prices(view)
-        live = self._attendance.live(epoch).bit_count()
         version = _price_version(epoch + 1, live, _encode((*found, levels)))
         self.circle.map.put(PriceEntry("", version, *found, levels))
         return self._adopt(now_s)

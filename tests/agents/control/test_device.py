@@ -179,6 +179,30 @@ def test_the_gap_is_what_is_missing_until_it_moves() -> None:
     assert PV.best(0.4 + answer.gap + 1e-3, 0.0)[0] < PV.p_kw_max
 
 
+@pytest.mark.parametrize("price_kw", [0.0, 0.4])
+def test_at_full_sun_the_gap_is_told_beside_what_reactive_power_costs(price_kw: float) -> None:
+    """P is all of the rating, so that any Q takes of P: it moves little, and P not yet."""
+    full = structs.replace(PV, p_kw_max=100.0, planned_kw=100.0)
+    assert full.best(price_kw, 0.0) == (100.0, 0.0)
+    answer = full.response(price_kw, 0.0)
+    assert answer.gap == pytest.approx(1.0 - price_kw)
+    step = 1e-4
+    lent_kvar = -full.best(price_kw, step)[1]
+    assert answer.reactive == pytest.approx(lent_kvar / step, rel=1e-3)
+    moved_kw = 100.0 - full.best(price_kw + answer.gap + step, 0.0)[0]
+    assert answer.along == pytest.approx(moved_kw / step, rel=1e-3)
+    assert full.best(price_kw + answer.gap - step, 0.0)[0] == 100.0
+
+
+def test_at_full_charge_too_the_gap_is_told() -> None:
+    battery = structs.replace(PV, p_kw_min=-100.0, planned_kw=0.0)
+    answer = battery.response(3.0, 0.0)
+    p_kw, _ = battery.best(3.0, 0.0)
+    assert p_kw == -100.0
+    assert answer.gap == pytest.approx(-1.0)
+    assert battery.best(3.0 + answer.gap - 1e-3, 0.0)[0] > -100.0
+
+
 @pytest.mark.parametrize("wanted", [math.inf, -math.inf, 1e300])
 def test_prices_are_cut(wanted: float) -> None:
     assert PV.best(wanted, 0.0) == PV.best(math.copysign(PRICE_MAX, wanted), 0.0)

@@ -33,7 +33,7 @@ speed = 180.0
 [trading]
 round_s = 0.03
 [wholesale]
-feed_in_kw_max = 2000.0
+feed_in_kw_max = 9000.0
 [control]
 v_max_pu = 1.05
 """
@@ -93,11 +93,14 @@ def test_both_levels_come_into_their_limits(tmp_path: Path, *, by_level: bool) -
     for spec in peer_specs(plan):
         role = build(spec.peer, spec.settings, np.random.default_rng(spec.seed))
         simulation.start(spec.peer, role)
-    simulation.run(10.9)
+    simulation.run(5.9)
     assert simulation.facts_of(GridRefusal) == []
     facts = [(at, fact.reading) for at, _, fact in simulation.facts_of(GridRevision)]
     assert max(reading.v_max_pu for at, reading in facts if at < 1.0) > 1.06
-    assert max(reading.v_max_pu for at, reading in facts if at > 8.0) <= 1.0505
+    # At the busbar of the village there is no agent, and it is a little above those that there are.
+    settled = [reading for at, reading in facts if at > 4.5]
+    assert max(reading.v_max_pu for reading in settled) <= 1.0515
+    assert min(reading.v_max_pu for reading in settled) >= 1.049
     upper = simulation.role("volt.mv1")
     assert isinstance(upper, VoltageDual)
     heard = set(upper.circle.number)

@@ -263,12 +263,22 @@ def test_a_cell_that_was_divided_grows_together_again() -> None:
     assert max(versions) - min(versions) <= 1
 
 
-def test_where_views_are_never_complete_each_moves_its_own_multipliers() -> None:
-    settings = ControlSettings(faults=LinkFaults(drop=0.8), ticks_max=500, seed=2)
-    run, found = control("rural1-ov", settings)
+@pytest.mark.parametrize(
+    ("seed", "after"),
+    [(3, 300), *(pytest.param(seed, 500, marks=pytest.mark.slow) for seed in (0, 1, 2, 5))],
+)
+def test_at_80_percent_loss_each_moves_its_own_multipliers(seed: int, after: int) -> None:
+    """Now and then a member hears nobody for epochs; it may not tell all that nothing is wrong."""
+    settings = ControlSettings(faults=LinkFaults(drop=0.8), seed=seed)
+    run = ControlRun(load_control_case(CASES / "rural1-ov.json"), settings)
+    run.begin()
+    for _ in range(after + 100):
+        run.tick()
     assert run.simulation.facts_of(EpochsStalled)
-    assert found.in_limits
-    assert found.objective <= 1.05 * optimum_of(run.case)
+    best = optimum_of(run.case)
+    for reading in run.log.readings[after:]:
+        assert reading.v_max_pu <= 1.051
+        assert run.log.objective(reading) == pytest.approx(best, rel=0.06)
 
 
 def test_with_all_agents_dead_the_inverters_follow_their_droop() -> None:
