@@ -14,14 +14,16 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-# s between two looks, and while something is wrong.
-LOOK_S, AGAIN_S = 1.0, 0.25
+# s between two looks.
+LOOK_S = 0.5
 # By so much the process has to have grown for connections to be looked at, and so much has to have
-# come over one between two looks: more than an honest link can have in its queues.
+# come over one and not be delivered: more than an honest link can have in its queues.
 GROWTH_BYTES = 24 * 1024 * 1024
 UNSEEN_BYTES = 4 * 1024 * 1024
-# What a frame has around it on the wire, generously: keys, padding, headers.
+# What a frame has around it on the wire, generously: keys, padding, headers. And what heartbeats
+# take in the time between two looks.
 AROUND_FRAME_BYTES = 96
+HEARTBEAT_BYTES = 64
 
 _FOLDER = Path("/proc/self/fd")
 _SIZE = Path("/proc/self/statm")
@@ -66,7 +68,6 @@ class FloodWatch:
         # All open sockets, and whether they are connections to the port.
         self._kinds: dict[Connection, bool] = {}
         self._least_bytes = _size_bytes()
-        self._before: dict[Connection, tuple[int, int]] | None = None
 
     def let_in(self, user: str) -> None:
         """Note that a link of a user is being made: over the new connection, if it is one alone."""
@@ -102,21 +103,33 @@ class FloodWatch:
         -------
         s until the next look.
         """
+        self._renew()
         size_bytes = _size_bytes()
-        if self._before is None:
+        if size_bytes < self._least_bytes + GROWTH_BYTES:
             self._least_bytes = min(self._least_bytes, size_bytes)
-            if size_bytes < self._least_bytes + GROWTH_BYTES:
-                return LOOK_S
-            self._before = self._sample()
-            return AGAIN_S
-        after = self._sample()
-        for connection, (received, delivered) in after.items():
-            before_received, before_delivered = self._before.get(connection, (0, 0))
-            unseen = (received - before_received) - (delivered - before_delivered)
+            return LOOK_S
+        for connection in self._connections():
+            flow = self._flows.get(str(connection.descriptor))
+            if flow is None or flow.connection != connection:
+                flow = _Flow(connection, "")
+            unseen = _received_bytes(connection.descriptor) - flow.bytes
             if unseen > UNSEEN_BYTES:
-                self._cut(connection, unseen, now_s)
-        self._before, self._least_bytes = None, _size_bytes()
+                _cut(connection)
+                self._accuse((flow.user,) if flow.user else tuple(self._unplaced), unseen, now_s)
+        self._least_bytes = size_bytes
         return LOOK_S
+
+    def _renew(self) -> None:
+        """Begin to count anew where a descriptor has gone over to another connection."""
+        for descriptor, flow in list(self._flows.items()):
+            inode = _inode(int(descriptor))
+            if inode == flow.connection.inode:
+                flow.bytes += HEARTBEAT_BYTES
+            elif inode:
+                # Most often the same peer has connected again; who has not is placed by a frame.
+                self._flows[descriptor] = _Flow(Connection(int(descriptor), inode), "")
+            else:
+                del self._flows[descriptor]
 
     def _place(self, descriptor: str, user: str) -> _Flow:
         number = int(descriptor)
@@ -124,16 +137,6 @@ class FloodWatch:
         self._seen.add(flow.connection)
         self._unplaced.pop(user, None)
         return flow
-
-    def _sample(self) -> dict[Connection, tuple[int, int]]:
-        """Return for each connection what the kernel has received and what was delivered, bytes."""
-        found = {}
-        for connection in self._connections():
-            flow = self._flows.get(str(connection.descriptor))
-            delivered = flow.bytes if flow is not None and flow.connection == connection else 0
-            found[connection] = _received_bytes(connection.descriptor), delivered
-        self._seen &= found.keys()
-        return found
 
     def _connections(self) -> list[Connection]:
         """Return the open connections to the port."""
@@ -149,6 +152,7 @@ class FloodWatch:
                         self._kinds[connection] if is_known else self._is_inbound(number)
                     )
         self._kinds = kinds
+        self._seen &= kinds.keys()
         return [connection for connection, is_inbound in kinds.items() if is_inbound]
 
     def _is_inbound(self, descriptor: int) -> bool:
@@ -161,16 +165,12 @@ class FloodWatch:
         except OSError:
             return False
 
-    def _cut(self, connection: Connection, unseen_bytes: int, now_s: float) -> None:
-        flow = self._flows.get(str(connection.descriptor))
-        placed = flow is not None and flow.connection == connection
-        users = (flow.user,) if flow is not None and placed else tuple(self._unplaced)
-        with (
-            suppress(OSError),
-            closing(socket.socket(fileno=os.dup(connection.descriptor))) as twin,
-        ):
-            twin.shutdown(socket.SHUT_RDWR)
-        self._accuse(users, unseen_bytes, now_s)
+
+def _cut(connection: Connection) -> None:
+    with suppress(OSError), closing(socket.socket(fileno=os.dup(connection.descriptor))) as twin:
+        # The other end is to hear at once that this one will take no more.
+        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        twin.shutdown(socket.SHUT_RDWR)
 
 
 def _inode(descriptor: int) -> int:

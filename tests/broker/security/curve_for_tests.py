@@ -5,6 +5,7 @@ Source: ZeroMQ RFC 23 (ZMTP 3.0) and RFC 26 (CurveZMQ).
 
 import os
 import socket
+from types import TracebackType
 
 from nacl import bindings
 
@@ -36,8 +37,15 @@ class RawSender:
         self.socket.settimeout(0.0)
         self.socket.sendall(_GREETING)
 
-    def close(self) -> None:
-        """Close the connection."""
+    def __enter__(self) -> "RawSender":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.socket.close()
 
     def advance(self) -> bool:

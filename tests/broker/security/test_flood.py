@@ -16,7 +16,7 @@ from tests.broker.security.village_for_tests import Village, keys_of, link
 from peercell.broker.reactor import Reactor
 from peercell.broker.security.flood import GROWTH_BYTES
 
-PARTS = 250_000
+PARTS = 500_000
 FILES = 4096
 BACK_S = 5.0
 
@@ -25,9 +25,8 @@ def size_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def pour(rogue: RawSender, at_b: Reactor) -> int:
+def pour(flood: memoryview, rogue: RawSender, at_b: Reactor) -> int:
     """Flood a host until it cuts the link; return by how much it has grown at most, bytes."""
-    flood = memoryview(b"".join(rogue.part(b"x" * 150) for _ in range(PARTS)))
     at, grown, before, started_s = 0, 0, size_bytes(), time.monotonic()
     while at < len(flood):
         assert time.monotonic() < started_s + BACK_S, "the flood goes on"
@@ -62,15 +61,16 @@ def test_a_message_that_never_ends_is_cut_and_its_sender_named(
             with link(at_b.endpoint, c_keys, theirs) as before:
                 settle([at_b], lambda: sent(before, frame("c", 1), within_s=0.0))
                 settle([at_b], lambda: heard(at_b) == 2)
-        rogue = RawSender(at_b.endpoint, c_keys, theirs)
-        settle([at_b], rogue.advance)
-        spoken, started_s = heard(at_b), time.monotonic()
-        assert pour(rogue, at_b) < 8 * GROWTH_BYTES
+        with RawSender(at_b.endpoint, c_keys, theirs) as rogue:
+            settle([at_b], rogue.advance)
+            flood = memoryview(b"".join(rogue.part(b"x" * 150) for _ in range(PARTS)))
+            at_b.turn(0.0)
+            spoken, started_s = heard(at_b), time.monotonic()
+            assert pour(flood, rogue, at_b) < 8 * GROWTH_BYTES
         honest.send(frame("a", 2))
         settle([at_b], lambda: heard(at_b) == spoken + 1)
         assert time.monotonic() < started_s + BACK_S
         assert "without a whole message from c (test)" in caplog.text
-        rogue.close()
         with link(at_b.endpoint, c_keys, theirs) as again:
             for _ in range(30):
                 at_b.turn(0.01)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.broker.cells_for_tests import Cell, cell, eventually, ring
+from tests.broker.security.curve_for_tests import RawSender
 from zmq.utils import z85
 
 from peercell.agents.admission import admission_of, revocation_of, sign_admission
@@ -24,6 +25,7 @@ from peercell.broker.security.identity import (
     make_identity,
     save_identity,
 )
+from peercell.broker.sockets import LinkKeys
 from peercell.broker.wire import Drop
 
 PEERS = 4
@@ -148,3 +150,39 @@ def test_peers_that_share_processes_share_the_key_of_their_links(
             "they do not all talk",
         )
         assert refusals(running) == []
+
+
+def pour(sender: RawSender, flood: memoryview) -> int:
+    """Send bytes until the link is cut, for 10 s at most; return how many were taken."""
+    at, until_s = 0, time.monotonic() + 10.0
+    while at < len(flood) and time.monotonic() < until_s:
+        try:
+            at += sender.socket.send(flood[at : at + 65_536])
+        except BlockingIOError:
+            time.sleep(0.001)
+        except OSError:
+            break
+    return at
+
+
+@pytest.mark.slow
+def test_a_cell_goes_on_while_a_member_floods_one_of_its_peers(tmp_path: Path, keys: Path) -> None:
+    """Its victim is heard again within 5 s, without a restart, and the culprit is in its log."""
+    with cell(tmp_path / "c", ring(PEERS), keys=str(keys)) as running:
+        eventually(lambda: min(applied(running).values()) > 20, "they do not all talk")
+        rogue, victim = load_identity(keys / "p2.secret"), load_identity(keys / "p0.secret")
+        mine = LinkKeys(rogue.curve_public, rogue.curve_secret)
+        with RawSender(running.states()["p0"].endpoint, mine, victim.curve_public) as sender:
+            eventually(sender.advance, "the handshake does not end")
+            flood = memoryview(b"".join(sender.part(b"x" * 150) for _ in range(500_000)))
+            before, began_s = applied(running), time.monotonic()
+            assert pour(sender, flood) < len(flood), "all of it was taken"
+        news = {peer: count + 20 for peer, count in before.items() if peer != "p2"}
+        eventually(
+            lambda: all(applied(running)[peer] > count for peer, count in news.items()),
+            "the others do not talk on",
+        )
+        assert time.monotonic() - began_s < 5.0
+        assert running.states()["p0"].restarts == 0
+        lines = refusals(running)
+        assert any("without a whole message from p2 (heart)" in line for line in lines)

@@ -76,14 +76,14 @@ class Heard(NamedTuple):
 
 @pytest.fixture(scope="module")
 def cell() -> Heard:
-    """Return rural1 after two intervals."""
+    """Return rural1 in its first interval, for which it has traded before."""
     config = read_config(CONFIG)
     clock = config.cell.clock
     plan = plan_cell(config, load_grid(config), origin_s=clock.interval_s / clock.speed)
     simulation, words = Simulation(LinkFaults(delay_s_min=0.001, delay_s_max=0.003)), list[Word]()
     for peer in plan.peers:
         simulation.start(peer.id, Overheard(peer, words))
-    simulation.run(plan.calendar.start_s(1) - 0.001)
+    simulation.run(plan.calendar.start_s(0) + 0.3 * plan.calendar.interval_s)
     return Heard({peer.id: peer.role for peer in plan.peers}, words)
 
 
