@@ -123,10 +123,17 @@ class Closing:
             return []
         self._is_spoken |= message.heard and self.frozen is None
         repeated = sender in self._heard
-        self._heard.setdefault(sender, message.price_eur_per_kwh)
+        if self._heard.setdefault(sender, message.price_eur_per_kwh) != message.price_eur_per_kwh:
+            return self._part_from(sender)
         if repeated and not message.heard and self.frozen is not None:
             return [self._price_for(sender, self.frozen)]
         return []
+
+    def _part_from(self, forgetful: str) -> list[Send]:
+        """Void an attempt in which somebody has frozen a second price, unless all have voted."""
+        if self.decided is None:
+            self._begin(self.attempt + 1)
+        return self.tell(forgetful)
 
     def hear_tally(self, sender: str, message: Tally) -> list[Send]:
         """Take votes and grants in; answer those who know less than what is decided."""

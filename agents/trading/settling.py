@@ -79,15 +79,18 @@ class Settling:
         return self.tell(sender)
 
     def tell(self, peer: str) -> list[Send]:
-        """Return our word on a neighbour, also when nothing is traded with it."""
-        return [Send(peer, self._confirmation(peer))] if peer in self.plan.trades else []
+        """Return our word on a neighbour, also when nothing is traded with it, or can be."""
+        if peer in self.plan.trades:
+            return [Send(peer, self._confirmation(peer))]
+        return [Send(peer, Recall(self.epoch, self.attempt, void=True))]
 
     def _remind(self, sender: str, message: Recall) -> list[Send]:
         """Answer a neighbour that has forgotten an attempt, unless it expects no answer."""
         if message.void:
             return []
-        told = self.tell(sender) if message.attempt == self.attempt else []
-        return told or [Send(sender, Recall(self.epoch, message.attempt, void=True))]
+        if message.attempt == self.attempt:
+            return self.tell(sender)
+        return [Send(sender, Recall(self.epoch, message.attempt, void=True))]
 
     def disputes(self) -> tuple[str, ...]:
         """Return the neighbours whose word differs from ours."""

@@ -1,7 +1,8 @@
 """Cells that are hurt by chance: anything may break for a while, then all is healed.
 
 While things break only what is never allowed is checked (safety); afterwards the cell also has to
-get where it would have got without (liveness). All follows from the seed.
+get where it would have got without (liveness). All follows from the seed. Peers that say what is
+not true, and grids, are for other tests.
 """
 
 from collections.abc import Callable
@@ -55,6 +56,8 @@ from peercell.broker.solving.trade import SolveSettings, trade_result, trader_se
 REPEAT = "PYTHONPATH=src:. python -m bench.seeds --first {seed} --count 1"
 HURT_S = 30.0
 STEPS = 5
+# s, within which peers lose their disks and are back.
+LOST_S = 5.0
 QUICK = LinkFaults(delay_s_min=0.2, delay_s_max=0.2)
 TRADERS, MEMBERS = 6, 16
 TRADE_GAP, GOSSIP_GAP = 1e-6, 1e-5
@@ -145,6 +148,7 @@ def _fault(rng: np.random.Generator, names: tuple[str, ...], for_s: float) -> An
         Slow(on=some, share=0.2),
         Clock(on=some, ahead_s=float(rng.uniform(-2.0, 2.0)), drift_ppm=200.0),
         DiskFull(on=some),
+        Replay(on=some, share=share, after_s=3.0),
     ]
     return choices[int(rng.integers(len(choices)))]
 
@@ -163,6 +167,21 @@ def by_plan(plan: FaultPlan) -> Hurt:
         return plan.end_s
 
     return hurt
+
+
+def by_lost_disks(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
+    """Let peers forget all they know, over and over, two at once at most.
+
+    Once all have forgotten that know of something, no protocol brings it back.
+    """
+    rng = np.random.default_rng([seed, 4])
+    steps = [step for step in plan_of(seed, names).steps if not isinstance(step.fault, Kill)]
+    for begins_s in np.linspace(0.0, HURT_S - LOST_S, STEPS):
+        some = ",".join(rng.choice(names, int(rng.integers(1, 3)), replace=False).tolist())
+        back_s = float(rng.uniform(0.5, 0.5 * LOST_S))
+        fault = Kill(on=some, restart_after_s=back_s, state=Memory.LOST)
+        steps.append(Step(fault=fault, at_s=float(begins_s + rng.uniform(0.0, 0.5 * LOST_S))))
+    return by_plan(FaultPlan(seed, tuple(steps)))(cell, seed, names)
 
 
 def by_chance(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
