@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.agents.trading.graphs import draw, tree
+from tests.agents.trading.play import Play
 
 from peercell.agents.agreement import Agreement
 from peercell.agents.overlay import overlay
 from peercell.agents.trading.ballots import BLOCK_MAX, Ballots, all_voted, vote_peers
 from peercell.agents.trading.messages import BlockVotes
+from peercell.broker.faults.network import LinkFaults
+from peercell.broker.solving.trade import SolveSettings
 
 sizes = st.sampled_from([1, 2, 7, 8, 9, 1023, 1024, 1025, 2048, 2049, 3000])
 
@@ -116,3 +120,17 @@ def test_all_blocks_know_that_all_have_voted_soon(loss: float, down: int) -> Non
                 members[to].hear(str(k), ballots[to].read(*words), 0.0, 0.0)
     assert count < 45
     assert longest <= 1 + (1 + down) * BLOCK_MAX // 8
+
+
+@pytest.mark.slow
+def test_traders_in_two_blocks_settle_what_all_have_voted_for() -> None:
+    size = BLOCK_MAX + 76
+    market = draw(tree(size, np.random.default_rng(0)), 0, mixed=False)
+    play = Play(market, SolveSettings(tolerance=1e-6, faults=LinkFaults(drop=0.1), seed=1))
+    settled = play.settle(200).values()
+    assert all(fact.certified for fact in settled)
+    assert len({fact.attempt for fact in settled}) == 1
+    gap_eur = sum(fact.gap_eur for fact in settled)
+    assert gap_eur <= 1e-6 * sum(fact.cost_eur for fact in settled)
+    told = play.simulation
+    assert told.bytes_by_kind["Tally"] < 0.8 * told.sent_by_kind["Tally"] * size / 8
