@@ -101,7 +101,7 @@ def live(market: Market, settings: SolveSettings, loss: float) -> tuple[int, int
         for _ in range(2):
             network.tick()
         small = int((ratios(network) <= TOLERANCE).sum())
-        if not observed and play.gap <= TOLERANCE:
+        if not observed and play.gap_by_prices <= TOLERANCE:
             observed, after = count, frozen(given, loss, settings.seed)
         if not observed:
             mistaken = max(mistaken, small)

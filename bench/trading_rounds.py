@@ -46,6 +46,7 @@ def _size_then_name(group: list[str]) -> tuple[int, list[str]]:
 
 
 def gap_of(play: Play, prices: Prices) -> float:
+    """Return the relative gap where what is traded follows from the prices of both ends."""
     frozen = {name: (price,) for name, price in prices.items()}
     plans = [
         position(play.supplies[name], play.links[name], frozen[name], frozen) for name in frozen
@@ -54,9 +55,13 @@ def gap_of(play: Play, prices: Prices) -> float:
 
 
 def rounds_of(market: Market, settings: SolveSettings, most: int = ROUNDS_MAX) -> int | None:
-    play = Play(market, settings, endless=True)
+    return rounds_by_prices(Play(market, settings, endless=True), most)
+
+
+def rounds_by_prices(play: Play, most: int = ROUNDS_MAX) -> int | None:
+    """Return the rounds until what follows from the prices alone has a small gap."""
     for count in range(most):
-        if play.gap <= GAP:
+        if play.gap_by_prices <= GAP:
             return count
         play.run(1)
     return None

@@ -14,6 +14,8 @@ from msgspec import Struct
 from peercell.agents.trading.blocks import Dispatch, Supply
 from peercell.agents.trading.links import LinkPair
 
+Vector = tuple[float, ...]
+
 # Share of an energy that is rounding in a balance of many.
 ROUNDING = 1e-14
 
@@ -77,6 +79,20 @@ def trade_at(pair: LinkPair, own: tuple[float, ...], peer: tuple[float, ...]) ->
     if pair.inward is not None:
         bought = tuple(map(pair.inward.flow, peer, own))
     return Trade(sold, bought, peer)
+
+
+def agreed(own: Vector, theirs: Vector, peer_price: Vector) -> Trade:
+    """Return what is traded when both ends have planned imports, kWh, export negative.
+
+    On each link the smaller of the two plans counts, so that nobody sells or buys more than it has
+    reckoned with.
+    """
+    both = tuple(zip(own, theirs, strict=True))
+    return Trade(
+        sold_kwh=tuple(min(max(-mine, 0.0), max(other, 0.0)) for mine, other in both),
+        bought_kwh=tuple(min(max(mine, 0.0), max(-other, 0.0)) for mine, other in both),
+        peer_price_eur_per_kwh=peer_price,
+    )
 
 
 def position_with(

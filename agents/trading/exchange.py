@@ -182,6 +182,8 @@ class CurveExchange:
         self.periods = [Responder(supply) for supply in supplies]
         self.prices = tuple(period.price for period in self.periods)
         self.heard: dict[str, tuple[float, ...]] = {}
+        none = (0.0,) * len(supplies)
+        self._planned = {peer: none for book in books for peer in book.links}
         self._awaited: set[tuple[str, str]] = set()
         # Who has repeated its last quote: it says nothing for long, so nobody waits for it.
         self._resting: set[tuple[str, str]] = set()
@@ -247,6 +249,7 @@ class CurveExchange:
                 self._awaited = everyone - self._resting
                 self._learnt = dict(self.heard)
             self.prices = tuple(period.price for period in self.periods)
+            self._planned = self._plan()
         sends = []
         for k, book in enumerate(self.books):
             silent = self._looks - book.sent_look >= book.silence
@@ -299,7 +302,11 @@ class CurveExchange:
         ]
 
     def imports(self) -> dict[str, tuple[float, ...]]:
-        """See Pricing.imports."""
+        """See Pricing.imports: at the last look, when own supply and imports met the load."""
+        return self._planned
+
+    def _plan(self) -> dict[str, tuple[float, ...]]:
+        """Return what is imported from each neighbour at the present prices and quotes, kWh."""
         planned: dict[str, list[float]] = {}
         for book in self.books:
             for t, price in enumerate(self.prices):

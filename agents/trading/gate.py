@@ -2,22 +2,22 @@
 
 At the gate each trader tells each neighbour its price and what it plans to import from it, at once
 and for good. On each link the smaller of the two plans counts, so that nobody sells or buys more
-than it has reckoned with. The certificate holds for this plan as well; its gap is just larger.
+than it has reckoned with. The certificate holds for this plan as well. Near the optimum its gap is
+even the smaller one: each trader's own plan meets its load, while what follows from prices leaves
+traders at their limits a little short, which costs the value of lost load.
 """
 
 from collections.abc import Mapping
 
 from peercell.agents.protocol import Send
 from peercell.agents.trading.blocks import Supply
-from peercell.agents.trading.certificate import Position, Trade, position_with
+from peercell.agents.trading.certificate import Position, Vector, agreed, position_with
 from peercell.agents.trading.closing import ASK_ROUNDS, GATE_ATTEMPT
 from peercell.agents.trading.links import LinkPair
 from peercell.agents.trading.messages import FrozenPrice
 
 # Rounds after which a neighbour's missing plan is given up.
 GATE_ROUNDS = 30
-
-Vector = tuple[float, ...]
 
 
 class Gate:
@@ -74,10 +74,6 @@ class Gate:
         """Return the trader's part of the plan; who was not heard gets and gives nothing."""
         trades = {}
         for peer, theirs in self._heard.items():
-            both = tuple(zip(self.imports[peer], theirs.import_kwh, strict=True))
-            trades[peer] = Trade(
-                sold_kwh=tuple(min(max(-own, 0.0), max(their, 0.0)) for own, their in both),
-                bought_kwh=tuple(min(max(own, 0.0), max(-their, 0.0)) for own, their in both),
-                peer_price_eur_per_kwh=theirs.price_eur_per_kwh,
-            )
+            own = self.imports[peer]
+            trades[peer] = agreed(own, theirs.import_kwh, theirs.price_eur_per_kwh)
         return position_with(supplies, links, self.prices, trades)

@@ -84,7 +84,7 @@ class MicrogridTrader:
         self._session = 0
         self._sessions: dict[str, int] = {}
         self._closing = Closing(settings, self._links)
-        self._pricing: Pricing = self._new_pricing()
+        self.pricing: Pricing = self._new_pricing()
         self._settling: Settling | None = None
         self._recollection: Recollection | None = None
         self._gate: Gate | None = None
@@ -98,7 +98,7 @@ class MicrogridTrader:
     @property
     def prices_eur_per_kwh(self) -> tuple[float, ...]:
         """The trader's price in each period."""
-        return self._pricing.prices
+        return self.pricing.prices
 
     def _supply(self, offers: tuple[Offer, ...]) -> tuple[Supply, ...]:
         return tuple(Supply(offer, self.settings.voll_eur_per_kwh) for offer in offers)
@@ -127,7 +127,7 @@ class MicrogridTrader:
                 return self._round() if name == ROUND else self._close_gate()
             case PeerDown(peer=peer) | PeerUp(peer=peer):
                 if isinstance(event, PeerDown):
-                    self._pricing.forget(peer)
+                    self.pricing.forget(peer)
                 self._closing.excuse(peer, isinstance(event, PeerDown))
                 return self._advance()
             case Commanded():
@@ -143,7 +143,7 @@ class MicrogridTrader:
         if before is not None:
             self._session = max(self._session, before.session + 1)
             resumed = self._resume(before) if before.epoch >= self.epoch else []
-        self._pricing = self._new_pricing()
+        self.pricing = self._new_pricing()
         hello = Hello(self.epoch, self._session)
         return [
             *(Send(peer, hello) for peer in sorted(self._neighbours)),
@@ -195,7 +195,7 @@ class MicrogridTrader:
         opened: list[Action] = []
         if epoch > self.epoch:
             self._supplies = self._supply(event.request.offers)
-            self._pricing.offer(self._supplies)
+            self.pricing.offer(self._supplies)
             opened = self._open(epoch)
         return [*opened, Reply(event.request_id, EpochOpened(self.epoch))]
 
@@ -247,7 +247,7 @@ class MicrogridTrader:
             # Who still trades has come back, and forgotten what was agreed on.
             ended = self.phase is Phase.SETTLED and self._settling and message.epoch == self.epoch
             told = self._settling.tell(sender) if ended and self._settling else []
-            return [*told, *self._pricing.hear(sender, message)]
+            return [*told, *self.pricing.hear(sender, message)]
         if self.phase is Phase.LISTENING:
             # A second hello means that ours was lost.
             again = known == message.session
@@ -255,7 +255,7 @@ class MicrogridTrader:
         settled = (
             self._settling.tell(sender) if self._settling and message.epoch <= self.epoch else []
         )
-        return [*settled, *self._pricing.tell(sender)]
+        return [*settled, *self.pricing.tell(sender)]
 
     def _hear_closing(
         self, sender: str, message: FrozenPrice | Tally | Confirmation | Recall
@@ -319,7 +319,7 @@ class MicrogridTrader:
             return [Send(peer, hello) for peer in sorted(missing)]
         self.phase = Phase.TRADING
         self._closing.join_late()
-        self._established = self._neighbours & self._pricing.heard.keys()
+        self._established = self._neighbours & self.pricing.heard.keys()
         self._shy_rounds = SHY_ROUNDS if self._established != self._neighbours else 0
         return self._trade()
 
@@ -329,26 +329,26 @@ class MicrogridTrader:
         Neighbours who came back together have lost their lines to each other. They find them again
         between themselves, while those who kept theirs go on with the last offers.
         """
-        sends = self._pricing.look(self.epoch)
+        sends = self.pricing.look(self.epoch)
         if not self._shy_rounds:
             return sends
         self._shy_rounds -= 1
         if self._shy_rounds == 0:
-            late = [send for peer in sorted(self._established) for send in self._pricing.tell(peer)]
+            late = [send for peer in sorted(self._established) for send in self.pricing.tell(peer)]
             return [*(send for send in sends if send.to not in self._established), *late]
         return [send for send in sends if send.to not in self._established]
 
     def _trade(self) -> list[Action]:
-        before = self._pricing.prices
+        before = self.pricing.prices
         actions: list[Action] = [*self._quotes()]
-        prices = self._pricing.prices
+        prices = self.pricing.prices
         if prices != before:
             actions.append(Record(PriceMoved(self.epoch, self.rounds, prices)))
         if self._recollection is not None:
             return actions
         if self._gate is not None:
             return actions + self._gate.look()
-        return actions + self._closing.look(self._supplies, prices, self._pricing.heard)
+        return actions + self._closing.look(self._supplies, prices, self.pricing.heard)
 
     def _close_gate(self) -> list[Action]:
         """End trading with the plans that there are; their gap is known as well."""
@@ -358,7 +358,7 @@ class MicrogridTrader:
             self._recollection.give_up()
             return self._advance()
         self.phase = Phase.TRADING
-        self._gate = Gate(self.epoch, self._pricing.prices, self._pricing.imports())
+        self._gate = Gate(self.epoch, self.pricing.prices, self.pricing.imports())
         return [*self._gate.look()]
 
     # How an epoch ends.
@@ -396,5 +396,5 @@ class MicrogridTrader:
             return None
         if self._recollection is None or self._recollection.attempt != closing.missed:
             self._recollection = Recollection(self.epoch, closing.missed, self._links)
-        recalled = self._recollection.plan(self._supplies, self._pricing.prices)
+        recalled = self._recollection.plan(self._supplies, self.pricing.prices)
         return None if recalled is None else (closing.missed, *recalled)

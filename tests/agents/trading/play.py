@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from peercell.agents.protocol import Action, Event, Role, Send
 from peercell.agents.trading.blocks import Supply
-from peercell.agents.trading.certificate import position
+from peercell.agents.trading.certificate import Position, agreed, position, position_with
 from peercell.agents.trading.links import Link, links_by_peer
 from peercell.agents.trading.messages import Confirmation, TraderSettled
 from peercell.agents.trading.settings import TraderSettings
@@ -75,13 +75,37 @@ class Play:
 
     @property
     def gap(self) -> float:
-        """The relative gap that a certificate of this moment would show."""
+        """The relative gap that a certificate of this moment would show, of the better plan.
+
+        One is what follows from the prices, which traders vote on; the other is what both ends of
+        each link plan, which is settled at the gate.
+        """
+        return min(self.gap_by_prices, self.gap_by_plans)
+
+    @property
+    def gap_by_prices(self) -> float:
+        """The relative gap where what is traded follows from the prices of both ends."""
         frozen = {name: (price,) for name, price in self.prices.items()}
         plans = [
             position(self.supplies[name], self.links[name], frozen[name], frozen)
             for name in self.market.offers
         ]
-        return sum(plan.gap_eur for plan in plans) / sum(plan.cost_eur for plan in plans)
+        return _relative_gap(plans)
+
+    @property
+    def gap_by_plans(self) -> float:
+        """The relative gap of what would be settled if the gate closed now."""
+        prices = {name: role.prices_eur_per_kwh for name, role in self.roles.items()}
+        imports = {name: role.pricing.imports() for name, role in self.roles.items()}
+        plans = []
+        for name, planned in imports.items():
+            trades = {
+                peer: agreed(own, imports[peer][name], prices[peer])
+                for peer, own in planned.items()
+            }
+            plan = position_with(self.supplies[name], self.links[name], prices[name], trades)
+            plans.append(plan)
+        return _relative_gap(plans)
 
     def rounds_to(self, gap: float, rounds_max: int = 1000) -> int:
         """Run until the gap is this small and return how many rounds that took."""
@@ -90,6 +114,10 @@ class Play:
                 return count
             self.run(1)
         raise AssertionError(f"the gap is still {self.gap:.1e} after {rounds_max} rounds")
+
+
+def _relative_gap(plans: list[Position]) -> float:
+    return sum(plan.gap_eur for plan in plans) / sum(plan.cost_eur for plan in plans)
 
 
 class Liar:

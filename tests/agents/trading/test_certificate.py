@@ -2,14 +2,22 @@
 
 import pytest
 from hypothesis import given, settings
-from tests.agents.trading.markets import CASES, plan, priced_markets, reference
+from hypothesis import strategies as st
+from tests.agents.trading.markets import CASES, numbers, plan, priced_markets, reference
 
 from peercell.agents.trading.blocks import Supply
-from peercell.agents.trading.certificate import Position, standalone_cost
+from peercell.agents.trading.certificate import (
+    Position,
+    agreed,
+    position_with,
+    standalone_cost,
+)
+from peercell.agents.trading.links import links_by_peer
 from peercell.broker.solving.instance import Market
 from peercell.broker.solving.trade import dual_bound
 
 Priced = tuple[Market, dict[str, float]]
+Imports = dict[str, dict[str, float]]
 
 
 def cost(positions: dict[str, Position]) -> float:
@@ -101,3 +109,44 @@ def test_both_ends_compute_the_same_trade(case: Priced) -> None:
             mirrored = positions[peer].trades[name]
             assert trade.sold_kwh == mirrored.bought_kwh
             assert trade.bought_kwh == mirrored.sold_kwh
+
+
+@st.composite
+def planned_markets(draw: st.DrawFn) -> tuple[Market, dict[str, float], Imports]:
+    """Draw a market, any prices, and what each trader plans to import over links that exist."""
+    market, prices = draw(priced_markets())
+    imports: Imports = {name: {} for name in market.offers}
+    for link in market.links:
+        for own, other, way in ((link.buyer, link.seller, 1.0), (link.seller, link.buyer, -1.0)):
+            if imports[own].setdefault(other, 0.0) == 0.0 and draw(st.booleans()):
+                imports[own][other] = way * min(draw(numbers(0, 8)), link.capacity_kwh)
+    return market, prices, imports
+
+
+@given(planned_markets())
+def test_what_both_ends_plan_is_certified_as_well(
+    case: tuple[Market, dict[str, float], Imports],
+) -> None:
+    """Plans need not fit the prices nor each other; the identity of costs and gaps holds."""
+    market, prices, imports = case
+    plans = {}
+    for name, planned in imports.items():
+        trades = {
+            peer: agreed((own,), (imports[peer][name],), (prices[peer],))
+            for peer, own in planned.items()
+        }
+        for peer, trade in trades.items():
+            own, theirs = abs(planned[peer]), abs(imports[peer][name])
+            assert trade.sold_kwh[0] + trade.bought_kwh[0] <= min(own, theirs)
+        supply = (Supply(market.offers[name], market.voll_eur_per_kwh),)
+        links = links_by_peer(name, market.links)
+        plans[name] = position_with(supply, links, (prices[name],), trades)
+        alone = standalone_cost(supply)
+        slack = 1e-10 * (1 + alone + abs(plans[name].payment_eur))
+        assert plans[name].net_cost_eur <= alone + plans[name].gap_eur + slack
+    for name, position in plans.items():
+        for peer, trade in position.trades.items():
+            assert trade.sold_kwh == plans[peer].trades[name].bought_kwh
+    total = cost(plans)
+    gaps = sum(position.gap_eur for position in plans.values())
+    assert total - dual_bound(market, prices) == pytest.approx(gaps, abs=1e-9 * (1 + total))

@@ -1,7 +1,7 @@
 """How many rounds and messages an optimum takes: random markets on the usual topologies.
 
-Rounds are counted to a gap of 1e-6 that an observer certifies in each round; how much later the
-traders themselves know it is measured beside it.
+Rounds are counted to a gap of 1e-6 that an observer certifies in each round, of what follows from
+prices or of what is planned; how much later the traders themselves know it is measured beside it.
 """
 
 from pathlib import Path
@@ -101,6 +101,7 @@ def test_traders_know_soon_after_the_observer() -> None:
         (tree, True, 45, 45),
         (ring, True, 55, 60),
         (mesh, False, 40, 200),
+        (mesh, True, 100, 450),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

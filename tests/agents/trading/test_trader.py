@@ -110,6 +110,21 @@ def test_a_quote_that_makes_no_sense_is_ignored(sender: str, quote: CurveQuote) 
     assert trader.prices_eur_per_kwh == (18.0,)
 
 
+def test_what_is_planned_fits_the_price_until_the_next_look() -> None:
+    """News that has come in since then changes neither."""
+    trader = started()
+    trader.step(Received("b", QUOTE), 0.5)
+    trader.step(TimerFired("round"), 1.0)
+    (price,), planned = trader.prices_eur_per_kwh, trader.pricing.imports()
+    made = (price - 10.0) / 2.0
+    assert planned["b"][0] == pytest.approx(4.0 - made)
+    news = replace(QUOTE, seq=2, price_eur_per_kwh=(12.0,), level_eur_per_kwh=(12.0,))
+    trader.step(Received("b", news), 1.5)
+    assert trader.pricing.imports() == planned
+    trader.step(TimerFired("round"), 2.0)
+    assert trader.pricing.imports()["b"][0] > planned["b"][0]
+
+
 @pytest.mark.parametrize(
     "late",
     [QUOTE, replace(QUOTE, seq=2), replace(QUOTE, session=6, seq=99)],
