@@ -15,6 +15,7 @@ from peercell.agents.protocol import (
     PeerUp,
     Received,
     Record,
+    Remember,
     Reply,
     Send,
     SetTimer,
@@ -58,7 +59,10 @@ class BeatSettings(Struct, frozen=True):
 
 
 class Heart:
-    """Sends a numbered beat to each partner every so often and counts what it hears."""
+    """Sends a numbered beat to each partner every so often and counts what it hears.
+
+    It never uses a number again, also after it was killed.
+    """
 
     def __init__(self, settings: BeatSettings, generator: np.random.Generator) -> None:
         self.settings = settings
@@ -72,7 +76,10 @@ class Heart:
         match event:
             case Started() if self.settings.fails_on_start:
                 raise RuntimeError("this peer is broken")
-            case Started() | TimerFired():
+            case Started(memory=memory):
+                self.number = int(memory.get("number", b"0"))
+                return self._beat()
+            case TimerFired():
                 return self._beat()
             case Received(sender=sender):
                 self.heard[sender] = self.heard.get(sender, 0) + 1
@@ -91,6 +98,7 @@ class Heart:
         beat = Beat(self.number)
         wait_s = self.settings.every_s * float(self.generator.uniform(0.9, 1.1))
         actions: list[Action] = [Send(partner, beat) for partner in self.settings.partners]
+        actions.insert(0, Remember("number", str(self.number).encode()))
         actions.append(SetTimer("beat", wait_s))
         return [*actions, Record(beat)] if self.number % 10 == 0 else actions
 

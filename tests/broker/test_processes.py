@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,14 @@ from tests.broker.cells_for_tests import (
     ring,
     spec,
 )
-from tests.broker.roles_for_tests import BeatSettings, Break
+from tests.broker.roles_for_tests import Beat, BeatSettings, Break
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.membership_messages import RosterAnswer, RosterQuery
 from peercell.agents.observer import FactsAnswer, FactsQuery
 from peercell.broker.home import CellHome
 from peercell.broker.operator_port import UnreachableError
+from peercell.broker.outcomes.recorded import sent
 from peercell.broker.processes.crew import Crew, State
 from peercell.broker.processes.launch import launch
 from peercell.broker.processes.lock import CellRunsError
@@ -89,6 +91,8 @@ def test_a_killed_peer_is_back_and_heard_within_a_moment(tmp_path: Path) -> None
         eventually(news, "its neighbour does not know that it is a new run")
     found = replay_peer(tmp_path / "p1.journal")
     assert (found.difference, found.runs) == (None, 2)
+    said = Counter(beat.number for beat in sent(tmp_path / "p1.journal", Beat, since_s=0.0))
+    assert set(said.values()) == {2}, "a number was said twice to each neighbour"
 
 
 def test_a_cell_that_starts_again_in_its_folder_finds_itself_at_its_new_addresses(
