@@ -18,6 +18,7 @@ from peercell.agents.membership_messages import (
     Admitted,
     ChangeKeys,
     KeysChanging,
+    KeyStep,
     KnownPeer,
     Leave,
     MembershipMessage,
@@ -57,8 +58,7 @@ from peercell.agents.signing import Sign, SignedRecord, Verify
 
 CHECK_TIMER = "membership/check"
 LEASE_TIMER = "membership/lease"
-KEYS_TIMER = "membership/keys"
-OLD_KEYS_TIMER = "membership/old-keys"
+KEY_TIMERS = {step: f"membership/keys-{step.name.lower()}" for step in KeyStep}
 ANSWER_PEERS = 64
 FAVOURS_MAX = 64
 
@@ -93,7 +93,8 @@ class MembershipSettings(Struct, frozen=True):
     seeds : peers to turn to first; their endpoints are the host's business
     observer : peer that gets a copy of every fact the role records; "" for none
     charter : who belongs to the cell
-    old_keys_s : s during which old keys hold here after others have been told of new ones
+    key_spread_s : s within which new keys are taken that the operator has named, by chance
+    old_keys_s : s during which old keys hold after others have been told of new ones
     lease_s : s after which a record is forgotten; renewed at half of it
     gossip, liveness : their parts
     """
@@ -101,6 +102,7 @@ class MembershipSettings(Struct, frozen=True):
     seeds: tuple[str, ...] = ()
     observer: str = ""
     charter: Charter = Charter()
+    key_spread_s: float = 10.0
     old_keys_s: float = 30.0
     lease_s: float = 86_400.0
     gossip: GossipSettings = GossipSettings()
@@ -163,8 +165,8 @@ class Member:
         match request:
             case Leave():
                 return self._leave(now_s)
-            case Admit(admissions=admissions):
-                return self._admit(request_id, admissions, now_s)
+            case Admit():
+                return self._admit(request, request_id, now_s)
             case ChangeKeys():
                 return self._change_keys(request, now_s)
             case RosterQuery(first=first):
@@ -233,16 +235,20 @@ class Member:
         if admission is None:
             return []
         if admission.peer == self._speaker.peer and not admission.revoked:
-            return actions + self._renew(now_s)
+            actions += self._renew(now_s)
+            if admission.keys[0].curve != self._speaker.curve_key:
+                # Not all peers at once: each has to be dialled anew by all others.
+                wait_s = float(self._generator.uniform(0.0, self._settings.key_spread_s))
+                return [*actions, SetTimer(KEY_TIMERS[KeyStep.TAKE], wait_s)]
+            return actions
         if admission.peer not in self._roster:
             self._neighbours.forget(admission.peer)
             actions += self._fall(admission.peer, now_s)
         return actions
 
-    def _admit(
-        self, request_id: int, admissions: Sequence[SignedRecord], now_s: float
-    ) -> list[Action]:
+    def _admit(self, request: Admit, request_id: int, now_s: float) -> list[Action]:
         """Return what an operator's admissions lead to, and the answer."""
+        admissions = request.admissions
         actions = [act for each in admissions for act in self._learn_admission(each, now_s)]
         taken = sum(map(self._roster.members.knows, admissions))
         return [*actions, Reply(request_id, Admitted(taken, len(admissions) - taken))]
@@ -253,15 +259,13 @@ class Member:
         actions = self._renew(now_s)
         news = self._spreader.rumour([self._speaker.peer])
         actions += [Send(peer, news) for peer in sorted(self._neighbours)]
-        return [*actions, SetTimer(KEYS_TIMER, self._settings.gossip.repair_s)]
+        return [*actions, SetTimer(KEY_TIMERS[KeyStep.SPEAK], self._settings.gossip.repair_s)]
 
-    def _end_overlap(self, *, told: bool) -> list[Action]:
-        """Return the next step of a change of keys: others know of it, or none uses the old."""
-        peer = self._speaker.peer
-        if told:
-            return [Record(KeysChanging(peer, overlapping=False))]
-        changing = Record(KeysChanging(peer, overlapping=True))
-        return [changing, SetTimer(OLD_KEYS_TIMER, self._settings.old_keys_s)]
+    def _change_step(self, step: KeyStep) -> list[Action]:
+        """Return a step of a change of keys, of which the host does its part."""
+        told = Record(KeysChanging(self._speaker.peer, step))
+        last = SetTimer(KEY_TIMERS[KeyStep.END], self._settings.old_keys_s)
+        return [told, last] if step is KeyStep.SPEAK else [told]
 
     def _hear(self, sender: str, message: Message, now_s: float) -> list[Action]:
         """Return the answer to a message of the membership itself."""
@@ -300,8 +304,8 @@ class Member:
                 return self._check(now_s)
             case "membership/lease":
                 return self._renew(now_s)
-            case "membership/keys" | "membership/old-keys":
-                return self._end_overlap(told=timer == OLD_KEYS_TIMER)
+            case _ if timer in KEY_TIMERS.values():
+                return self._change_step(next(s for s in KeyStep if KEY_TIMERS[s] == timer))
             case _:
                 return self._spreader.fire(timer, now_s)
 

@@ -1,5 +1,6 @@
 """What peers say to each other, and tell their observers, about who is there."""
 
+from enum import IntEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -85,14 +86,23 @@ class AdmissionLearned(Message, frozen=True):
     signed: SignedRecord
 
 
-class KeysChanging(Message, frozen=True):
-    """A fact for observers: the peer goes over to new keys, which others have been told by now.
+class KeyStep(IntEnum):
+    """What a peer does next on its way to new keys."""
 
-    First it says so `overlapping`, when the old keys still count here; then, when they do no more.
+    TAKE = 0
+    SPEAK = 1
+    END = 2
+
+
+class KeysChanging(Message, frozen=True):
+    """A fact for observers: a peer goes over to new keys.
+
+    It is time to TAKE them, since the operator has named them; to SPEAK with them, since others
+    have been told; to END the use of the old ones.
     """
 
     peer: PeerId
-    overlapping: bool
+    step: KeyStep
 
 
 class RecordConflict(Message, frozen=True):

@@ -176,11 +176,9 @@ class _Notes:
         match fact:
             case AdmissionLearned(signed=signed):
                 self.members.merge(signed)
+            case KeysChanging(step=step) if len(self.crew.peers) == 1:
                 # Peers that share a process share the key of its links: it cannot change alone.
-                if [spec.peer for spec in self.crew.peers] == [admission_of(signed).peer]:
-                    self.change.begin(admission_of(signed))
-            case KeysChanging(overlapping=overlapping):
-                self.change.go_on(overlapping=overlapping)
+                self.change.go_on(step, self.members.get(peer))
             case RecordLearned(signed=signed):
                 record = record_of(signed)
                 if record.peer not in self.crew.seeds or signed not in self.remembered:

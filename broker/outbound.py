@@ -183,8 +183,11 @@ class Outbound:
     def relink(self, keys: LinkKeys) -> None:
         """Use other keys from now on, on open links as well; nothing that waits is lost."""
         self._keys = keys
-        for address, link in self._links.items():
-            if self._is_locked(address):
+        used = set(self._addresses.values())
+        for address, link in list(self._links.items()):
+            if address not in used and not link.outbox:
+                self._close(address, FAREWELL_MS)
+            elif self._is_locked(address):
                 self._renew(address, link, FAREWELL_MS)
 
     def close(self) -> None:

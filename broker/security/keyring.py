@@ -94,13 +94,15 @@ def new_keys(peer: str, folder: Path) -> KeyFiles:
 
 
 def next_keys(secret: Path) -> KeyFiles:
-    """Make the keys that are to follow those in a file, beside it.
+    """Make the keys that are to follow those in a file, beside it, and show those of now.
 
     Raises
     ------
     KeyFileError : there are none to follow, or the next ones are there already.
     """
     present = load_identity(secret)
+    # Keys that a cell has made itself have no public file, which the operator will want to see.
+    save_public(secret.with_suffix(PUBLIC), present.public)
     return _write_keys(make_identity(present.peer), secret.parent, secret.stem + NEXT)
 
 

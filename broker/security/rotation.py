@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from peercell.agents.admission import Admission
-from peercell.agents.membership_messages import ChangeKeys
+from peercell.agents.membership_messages import ChangeKeys, KeyStep
 from peercell.broker.addresses import endpoint_at
 from peercell.broker.inbound import Inbound
 from peercell.broker.outbound import Outbound
@@ -119,26 +119,33 @@ class KeyChange:
         self._command = command
         self._endpoint = ""
 
-    def begin(self, admission: Admission) -> None:
-        """Listen with the next keys too, where an admission of the own peer names them."""
-        if not self._file.follow(admission):
-            return
+    def go_on(self, step: KeyStep, admission: Admission | None) -> None:
+        """Do a step.
+
+        Parameters
+        ----------
+        step : which
+        admission : newest one of the peer
+        """
+        match step:
+            case KeyStep.TAKE if admission is not None and self._file.follow(admission):
+                self._listen_also()
+            case KeyStep.SPEAK if self._endpoint:
+                self._file.speak()
+                log.info("speaks with the new keys")
+                self._outbound.relink(self._file.link_keys)
+            case KeyStep.END if self._endpoint:
+                self._inbound.listen_only(self._endpoint)
+            case _:
+                pass
+
+    def _listen_also(self) -> None:
+        """Listen with the new keys too, and let the peer tell the others."""
         own = self._file.own
         self._endpoint = self._inbound.listen_also(LinkKeys(own.curve_public, own.curve_secret))
         log.info("goes over to the keys %s, at %s", own.public.fingerprint, self._endpoint)
         place = self._as_known(self._endpoint)
         self._command(ChangeKeys(own.public.signing, own.curve_public, place))
-
-    def go_on(self, *, overlapping: bool) -> None:
-        """Speak with the new keys; then, when nobody needs the old ones, hear no others."""
-        if not self._endpoint:
-            return
-        if overlapping:
-            self._file.speak()
-            log.info("speaks with the new keys")
-            self._outbound.relink(self._file.link_keys)
-        else:
-            self._inbound.listen_only(self._endpoint)
 
     def _as_known(self, endpoint: str) -> str:
         """Return an endpoint of this host with the address that others know."""

@@ -5,11 +5,23 @@ from pathlib import Path
 
 import pytest
 from tests.broker.cells_for_tests import Cell, cell, eventually, ring
+from tests.broker.conftest import Run
+from tests.broker.live_cell import Cell as RunningCell
+from tests.broker.live_cell import fast_config, until
 
 from peercell.agents.admission import Admission, sign_admission
-from peercell.agents.membership_messages import Admit, Admitted, RosterAnswer, RosterQuery
+from peercell.agents.membership_messages import (
+    RECORDS_PER_MESSAGE,
+    Admit,
+    Admitted,
+    RosterAnswer,
+    RosterQuery,
+)
 from peercell.agents.roster import PeerRecord, record_of
+from peercell.broker.home import CellHome
+from peercell.broker.operator_port import ask
 from peercell.broker.security.admission import Terms
+from peercell.broker.security.announce import admissions_below
 from peercell.broker.security.enrolment import OPERATOR
 from peercell.broker.security.identity import (
     PUBLIC,
@@ -20,6 +32,7 @@ from peercell.broker.security.identity import (
 )
 from peercell.broker.security.keyring import NEXT, Overlap, admission_of_keys, next_keys
 from peercell.broker.security.rotation import PeerKeyFile
+from peercell.broker.status.live import CODEC
 
 PEERS = 4
 CHANGING = "p1"
@@ -117,3 +130,44 @@ def test_next_keys_that_others_may_read_are_left_alone(keys: Path) -> None:
     word = both(keys, "c", 1e9)
     (keys / f"{CHANGING}{NEXT}.secret").chmod(0o644)
     assert not PeerKeyFile(path, CHANGING, word).follow(word)
+
+
+@pytest.mark.slow
+def test_all_keys_of_a_trading_cell_change_and_no_interval_is_lost(
+    run: Run, home: Path, tmp_path: Path, keys: Path
+) -> None:
+    text = fast_config().replace("speed = 360.0", "speed = 180.0")
+    (tmp_path / "locked.toml").write_text(f'{text}\n[security]\nkeys = "keys"\n')
+    begun = run("--home", str(home), "up", "locked.toml")
+    assert begun.code == 0, begun.err
+    cell = RunningCell(run, home)
+    cell.json("wait", "converged", "--timeout", "30s")
+    before = cell.json("status")
+    operator, now_s = load_identity(keys / OPERATOR), time.time_ns() / 1e9
+    words = []
+    for said in {each.peer: each for each in admissions_below(home)}.values():
+        if not (keys / f"{said.peer}.secret").exists() or said.role == "observer":
+            continue
+        present = load_identity(keys / f"{said.peer}.secret").public
+        fresh = load_public(Path(next_keys(keys / f"{said.peer}.secret").public))
+        terms = Terms(said.cell, said.role, now_s, now_s + 3600.0)
+        admitted = admission_of_keys(fresh, terms, Overlap(present, 600.0))
+        words.append(sign_admission(admitted, operator.sign))
+    assert len(words) == len(cell.peers()) - 1
+    control = CellHome(home / "rural1").control("dso")
+    for start in range(0, len(words), RECORDS_PER_MESSAGE):
+        told = tuple(words[start : start + RECORDS_PER_MESSAGE])
+        assert ask(control, "dso", Admit(told), CODEC, 5.0) == Admitted(len(told), 0)
+    logs = list((home / "rural1").glob("*.log"))
+    until(
+        lambda: sum("speaks with the new keys" in log.read_text() for log in logs) == len(words),
+        30.0,
+    )
+    settled = cell.json("status")["totals"]["settled"]
+    until(lambda: cell.json("status")["totals"]["settled"] >= settled + 2, 30.0)
+    after = cell.json("status")
+    assert after["totals"]["unsettled"] == before["totals"]["unsettled"]
+    assert after["totals"]["fallbacks"] == before["totals"]["fallbacks"]
+    assert after["messages"]["refused"] == before["messages"]["refused"]
+    assert all(row["restarts"] == 0 for row in cell.peers().values())
+    assert not list(keys.glob(f"*{NEXT}.secret"))
