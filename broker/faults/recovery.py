@@ -212,7 +212,8 @@ def recovery_markdown(found: Recovery, picture: str) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         *(_row(step) for step in found.steps),
     ]
-    return "\n".join([*lines, *(["", f"![The gap over time]({picture})"] if picture else []), ""])
+    shown = ["", f"![Residual and gap over time]({picture})"] if picture else []
+    return "\n".join([*lines, *shown, ""])
 
 
 def _row(step: StepOutcome) -> str:
