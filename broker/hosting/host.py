@@ -135,6 +135,7 @@ def _run_part(
     wanted = {peer: endpoint for peer, endpoint in order.seeds.items() if peer not in here}
     # A directory has nobody to wait for: the others wait for it.
     seeds = look_up(wanted) if DIRECTORY in here else await_one(wanted, time.sleep)
+    log.info("seeds: %s", ", ".join(seeds.values()))
     address = _await_address(order.listen[0], seeds)
     note = run_note(part.plan, order.run, part.turn.begins_s)
     folder = (home / note.cell).resolve()
