@@ -1,6 +1,7 @@
 """What arrives at the door of a host: frames, and where links have keys, from whom."""
 
 import logging
+import math
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import zmq
 
 from peercell.agents.admission import Members
 from peercell.broker.security.caller import Caller
-from peercell.broker.security.flood import FloodWatch
+from peercell.broker.security.flood import WAKE_S, FloodWatch
 from peercell.broker.security.guard import Guard
 from peercell.broker.security.identity import verify
 from peercell.broker.security.zap import Porter
@@ -123,13 +124,14 @@ class Inbound:
             self._porter.answer(now_s)
 
     @property
-    def is_locked(self) -> bool:
-        """Whether it has to be looked after: somebody who is let in may do harm."""
-        return self._guard is not None
+    def patience_s(self) -> float:
+        """Seconds after which `look` is to be called at the latest."""
+        return WAKE_S if self._guard is not None else math.inf
 
-    def look(self, now_s: float) -> float:
-        """Look whether somebody fills the memory of this process; return s until the next look."""
-        return self._watch.look(now_s)
+    def look(self, now_s: float) -> None:
+        """Look whether somebody fills the memory of this process; to be called all the time."""
+        if self._guard is not None:
+            self._watch.look(now_s)
 
     def frames(self, now_s: float) -> Iterator[tuple[bytes, Caller | None]]:
         """Yield what has arrived and from whom, up to 256 frames.

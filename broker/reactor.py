@@ -62,7 +62,7 @@ REQUESTS_PER_TURN = 16
 SOON_S = 0.002
 TIDY_S = 60.0
 # The host's own timers; peers have names.
-_TIDY, _FAULTS, _LOOK = ("", "tidy"), ("", "faults"), ("", "look")
+_TIDY, _FAULTS = ("", "tidy"), ("", "faults")
 
 log = logging.getLogger(__name__)
 
@@ -138,8 +138,6 @@ class Reactor:
         self._places: dict[str, Place] = {}
         self._timers: Timers[tuple[str, str]] = Timers()
         self._timers.set(_TIDY, self._started_s + TIDY_S)
-        if self._inbound.is_locked:
-            self._timers.set(_LOOK, self._started_s)
         self._watched: dict[int, Callable[[], None]] = {}
         self._observers: list[Observer] = []
         self._stop_reason: str | None = None
@@ -238,6 +236,7 @@ class Reactor:
             else:
                 self._outbound.writable(source, now_s)
         self._fire(self._clock())
+        self._inbound.look(now_s)
         faulty = not self._injector.is_idle
         if faulty or self._outbound.has_news or not self._goes_on_by(now_s + SOON_S):
             for place in self._places.values():
@@ -262,6 +261,7 @@ class Reactor:
 
     def _patience_ms(self, wait_s: float) -> int:
         """Return how long to poll: not past the next timer, and not short of it either."""
+        wait_s = min(wait_s, self._inbound.patience_s)
         next_s = self._timers.next_s()
         if next_s is not None:
             wait_s = min(wait_s, next_s - self._clock())
@@ -298,8 +298,6 @@ class Reactor:
                 if wrong := self._unaccounted():
                     log.error("%d messages of this host are unaccounted for", wrong)
                 self._timers.set(_TIDY, now_s + TIDY_S)
-            elif (peer, name) == _LOOK:
-                self._timers.set(_LOOK, now_s + self._inbound.look(now_s))
             elif (peer, name) != _FAULTS:
                 self.lateness.note(now_s - due_s)
                 self._step(self._places[peer].seat, TimerFired(name), now_s + self._ahead_s)

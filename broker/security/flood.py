@@ -14,16 +14,18 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-# s between two looks.
-LOOK_S = 0.5
+# s between two looks: at least, when the host is awake anyway, and at most, which wakes it.
+LOOK_S, WAKE_S = 0.2, 1.0
+# s between two looks whether descriptors are still of the connections that they were of.
+RENEW_S = 2.0
 # By so much the process has to have grown for connections to be looked at, and so much has to have
 # come over one and not be delivered: more than an honest link can have in its queues.
 GROWTH_BYTES = 24 * 1024 * 1024
 UNSEEN_BYTES = 4 * 1024 * 1024
 # What a frame has around it on the wire, generously: keys, padding, headers. And what heartbeats
-# take in the time between two looks.
+# take in that time.
 AROUND_FRAME_BYTES = 96
-HEARTBEAT_BYTES = 64
+HEARTBEAT_BYTES = 128
 
 _FOLDER = Path("/proc/self/fd")
 _SIZE = Path("/proc/self/statm")
@@ -68,6 +70,7 @@ class FloodWatch:
         # All open sockets, and whether they are connections to the port.
         self._kinds: dict[Connection, bool] = {}
         self._least_bytes = _size_bytes()
+        self._look_s = self._renew_s = 0.0
 
     def let_in(self, user: str) -> None:
         """Note that a link of a user is being made: over the new connection, if it is one alone."""
@@ -92,22 +95,24 @@ class FloodWatch:
             flow = self._place(descriptor, user)
         flow.bytes += size_bytes + AROUND_FRAME_BYTES
 
-    def look(self, now_s: float) -> float:
-        """Cut the connections over which much came and little was delivered.
+    def look(self, now_s: float) -> None:
+        """Cut the connections over which much came and little was delivered, if it is time to look.
 
         Parameters
         ----------
         now_s : s, host time
-
-        Returns
-        -------
-        s until the next look.
         """
-        self._renew()
+        if now_s < self._look_s:
+            return
+        self._look_s = now_s + LOOK_S
+        if now_s >= self._renew_s:
+            self._renew_s = now_s + RENEW_S
+            self._renew()
         size_bytes = _size_bytes()
         if size_bytes < self._least_bytes + GROWTH_BYTES:
             self._least_bytes = min(self._least_bytes, size_bytes)
-            return LOOK_S
+            return
+        self._renew()
         for connection in self._connections():
             flow = self._flows.get(str(connection.descriptor))
             if flow is None or flow.connection != connection:
@@ -117,7 +122,6 @@ class FloodWatch:
                 _cut(connection)
                 self._accuse((flow.user,) if flow.user else tuple(self._unplaced), unseen, now_s)
         self._least_bytes = size_bytes
-        return LOOK_S
 
     def _renew(self) -> None:
         """Begin to count anew where a descriptor has gone over to another connection."""
@@ -192,5 +196,5 @@ def _received_bytes(descriptor: int) -> int:
 def _size_bytes() -> int:
     """Return the resident size of this process, 0 where there is no telling."""
     with suppress(FileNotFoundError):
-        return int(_SIZE.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(_SIZE.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
