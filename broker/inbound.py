@@ -166,7 +166,7 @@ class Inbound:
             self._goes_on = bool(frame.more)
             return None
         said = frame.bytes
-        self._watch.delivered(str(frame.get(_DESCRIPTOR)), user, len(said))
+        self._watch.delivered(_descriptor_of(frame), user, len(said))
         return said, guard.caller(user, now_s)
 
     def _let_in(self, user: str) -> None:
@@ -180,3 +180,11 @@ class Inbound:
             self._guard.ban(users[0], what, now_s)
         else:
             log.warning("cut a link over which came %s, of one of %s", what, users)
+
+
+def _descriptor_of(frame: zmq.Frame) -> str:
+    """Return over which connection a frame came, "" where the library does not tell."""
+    try:
+        return str(frame.get(_DESCRIPTOR))
+    except zmq.ZMQError:
+        return ""

@@ -5,6 +5,7 @@ member that never sends the last one fills the memory of another unseen. The ker
 has come over each connection, and this page how much of it was delivered.
 """
 
+import math
 import os
 import socket
 import stat
@@ -86,12 +87,16 @@ class FloodWatch:
 
         Parameters
         ----------
-        descriptor : of the connection, as libzmq names it
+        descriptor : of the connection, as libzmq names it; "" where it does not: then there is
+            no telling who floods, and nobody is accused
         user : of the link
         size_bytes : of the frame
         """
         flow = self._flows.get(descriptor)
         if flow is None or flow.user != user:
+            if not descriptor:
+                self._look_s = math.inf
+                return
             flow = self._place(descriptor, user)
         flow.bytes += size_bytes + AROUND_FRAME_BYTES
 

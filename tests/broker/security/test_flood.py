@@ -1,6 +1,7 @@
 """A member that fills the memory of another with a message that never ends."""
 
 import resource
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from tests.broker.security.test_links import frame, heard, sent
 from tests.broker.security.village_for_tests import Village, keys_of, link
 
 from peercell.broker.reactor import Reactor
-from peercell.broker.security.flood import GROWTH_BYTES
+from peercell.broker.security import flood
+from peercell.broker.security.flood import GROWTH_BYTES, FloodWatch
 
 PARTS = 500_000
 FILES = 4096
@@ -25,15 +27,15 @@ def size_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def pour(flood: memoryview, rogue: RawSender, at_b: Reactor) -> int:
+def pour(bytes_: memoryview, rogue: RawSender, at_b: Reactor) -> int:
     """Flood a host until it cuts the link; return by how much it has grown at most, bytes."""
     at, grown, before, started_s = 0, 0, size_bytes(), time.monotonic()
-    while at < len(flood):
+    while at < len(bytes_):
         assert time.monotonic() < started_s + BACK_S, "the flood goes on"
         at_b.turn(0.001)
         grown = max(grown, size_bytes() - before)
         try:
-            at += rogue.socket.send(flood[at : at + 65_536])
+            at += rogue.socket.send(bytes_[at : at + 65_536])
         except BlockingIOError:
             continue
         except OSError:
@@ -63,10 +65,10 @@ def test_a_message_that_never_ends_is_cut_and_its_sender_named(
                 settle([at_b], lambda: heard(at_b) == 2)
         with RawSender(at_b.endpoint, c_keys, theirs) as rogue:
             settle([at_b], rogue.advance)
-            flood = memoryview(b"".join(rogue.part(b"x" * 150) for _ in range(PARTS)))
+            endless = memoryview(b"".join(rogue.part(b"x" * 150) for _ in range(PARTS)))
             at_b.turn(0.0)
             spoken, started_s = heard(at_b), time.monotonic()
-            assert pour(flood, rogue, at_b) < 8 * GROWTH_BYTES
+            assert pour(endless, rogue, at_b) < 8 * GROWTH_BYTES
         honest.send(frame("a", 2))
         settle([at_b], lambda: heard(at_b) == spoken + 1)
         assert time.monotonic() < started_s + BACK_S
@@ -108,3 +110,24 @@ def test_a_thousand_idle_connections_cost_little_and_lock_out_nobody() -> None:
         with link(at_b.endpoint, mine, theirs) as honest:
             settle([at_b], lambda: sent(honest, frame("a", 1), within_s=0.0))
             settle([at_b], lambda: heard(at_b) == 1)
+
+
+def test_where_the_library_does_not_tell_the_connection_nobody_is_accused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flood, "GROWTH_BYTES", 0)
+    monkeypatch.setattr(flood, "UNSEEN_BYTES", 0)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        accused: list[tuple[str, ...]] = []
+        watch = FloodWatch(door.getsockname()[1], lambda users, *_: accused.append(users))
+        with socket.create_connection(door.getsockname()) as caller:
+            inside, _ = door.accept()
+            with inside:
+                watch.let_in("a")
+                caller.sendall(b"x" * 1000)
+                assert select.select([inside], [], [], 5.0)[0]
+                watch.look(1.0)
+                assert accused == [("a",)]
+                watch.delivered("", "a", 1000)
+                watch.look(2.0)
+    assert accused == [("a",)]
