@@ -7,7 +7,7 @@ because the supervisor keeps every listening socket open while its process is aw
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from peercell.broker.faults.lines import Lines
 from peercell.broker.faults.messages import AddFault, EndFault, FaultsQuery
 from peercell.broker.home import CellHome
 from peercell.broker.operator_port import Done, OperatorPort, Refusal, StopHost, Stopping
-from peercell.broker.processes.crew import Crew
+from peercell.broker.processes.crew import Crew, PeerSpec
 from peercell.broker.processes.lock import CellLock
 from peercell.broker.processes.plan import (
     CODEC,
@@ -269,7 +269,7 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
             unions=(*plan.unions, OBSERVER_MESSAGES),
             endpoint=endpoint_of(listener),
             seeds={**plan.seeds, **seeds},
-            observer=plan.observer,
+            observer=plan.observer if _is_observed(plan, peers) else "",
             journal_bytes_max=plan.journal_bytes_max,
             charter=charter,
             advertise=endpoints[name],
@@ -277,6 +277,10 @@ def _workers(plan: Plan, now_s: float) -> list[Worker]:
         )
         workers.append(Worker(crew, home.crew(name), listener, now_s))
     return workers
+
+
+def _is_observed(plan: Plan, peers: Sequence[PeerSpec]) -> bool:
+    return not plan.observed or all(spec.role in plan.observed for spec in peers)
 
 
 def _new_starter(plan: Plan) -> Starter:

@@ -24,7 +24,7 @@ from peercell.broker.hosting.dealing import take
 from peercell.broker.hosting.heard import CODEC, Ear
 from peercell.broker.hosting.observing import Observing
 from peercell.broker.hosting.page import StatusPage
-from peercell.broker.hosting.places import OBSERVER, peers_at
+from peercell.broker.hosting.places import OBSERVED, OBSERVER, peers_at
 from peercell.broker.hosting.turns import Turn, turn_at
 from peercell.broker.operator_port import ask
 from peercell.broker.plans.cell import CellPlan, plan_cell
@@ -171,6 +171,7 @@ def _plan(order: HostOrder, part: _Part, folder: Path, seeds: Mapping[str, str])
         directory=any(spec.peer == DIRECTORY for spec in part.peers),
         seeds=dict(seeds),
         observer=OBSERVER,
+        observed=OBSERVED,
         journal_bytes_max=part.plan.telemetry.journal_bytes_max,
     )
 

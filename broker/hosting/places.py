@@ -18,6 +18,8 @@ from peercell.grid.model import Zones
 from peercell.grid.nearest import unknown
 
 BROKER, PHYSICS, OBSERVER = "broker", "physics", "observer"
+# What a home draws and feeds in is between it and its trader: who watches the cell is not told.
+OBSERVED = ("trader", "aggregator", "dso")
 OBSERVER_SPEC = PeerSpec(peer=OBSERVER, role="observer", factory="peercell.broker.directory:build")
 
 

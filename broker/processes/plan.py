@@ -31,6 +31,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     directory : whether the directory is here
     seeds : endpoints of peers elsewhere, to turn to first
     observer : peer that gets copies of the facts
+    observed : roles whose facts it gets; those of all when there are none
     advertise : numeric address at which peers of other machines find them; "" for `address`
     door : address where strangers may knock at the directory; None for no door
     journal_bytes_max : of each peer's journal; 0 for none
@@ -51,6 +52,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     directory: bool = True
     seeds: dict[str, str] = {}
     observer: str = DIRECTORY
+    observed: tuple[str, ...] = ()
     advertise: str = ""
     door: tuple[str, int] | None = None
     journal_bytes_max: int = JOURNAL_BYTES_MAX

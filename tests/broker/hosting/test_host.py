@@ -64,6 +64,11 @@ class Parts:
             connection.close()
         return found
 
+    def observer_of(self, address: str, peer: str) -> str:
+        """Return who gets copies of the facts of a peer; "" for nobody."""
+        crew = self.folder / address / "rural1" / "state" / f"{peer}.crew"
+        return str(json.loads(crew.read_text())["observer"])
+
     def converged(self) -> bool:
         """Return whether the observer shows a cell that has converged."""
         return bool(self.status().get("converged"))
@@ -85,6 +90,8 @@ def test_hosts_find_each_other_and_one_that_is_killed_comes_back(parts: Parts) -
     parts.start("127.0.1.1", "broker", "physics", "dso", "aggregator")
     eventually(parts.converged, "the parts do not converge", PATIENCE_S)
     before = parts.status()
+    assert parts.observer_of("127.0.1.3", "mg1.trader") == "observer"
+    assert parts.observer_of("127.0.1.3", "mg1.c1") == "", "its series would leave the home"
     assert set(before["peers"]) == {"up"}
     killed = parts.processes["127.0.1.3"]
     killed.kill()

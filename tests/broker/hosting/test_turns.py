@@ -1,13 +1,17 @@
 """Hosts agree on the turn that they live in, whenever each of them asks."""
 
 from datetime import datetime
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
+from tests.broker.cell_for_tests import NOTE
 
 from peercell.broker.config import Clock
+from peercell.broker.hosting.host import _tidy
 from peercell.broker.hosting.turns import turn_at
-from peercell.broker.plans.live import lead_s
+from peercell.broker.plans.live import lead_s, write_note
 
 CLOCK = Clock(start=datetime(2016, 5, 28), speed=180.0, intervals=96)
 PEERS = 37
@@ -25,3 +29,16 @@ def test_peers_have_time_to_start_and_to_trade_the_first_interval() -> None:
     turn = turn_at(CLOCK, PEERS, 1e9)
     assert 0.0 <= turn.origin_s - turn.begins_s - lead_s(PEERS) - 5.0 < 1.0
     assert turn.ends_s == turn.origin_s + 96 * 5.0
+
+
+def test_journals_of_an_earlier_turn_are_removed_and_those_of_this_one_stay(
+    tmp_path: Path,
+) -> None:
+    journal = tmp_path / "mg1.trader.journal"
+    journal.write_bytes(b"old")
+    write_note(NOTE, tmp_path)
+    _tidy(tmp_path, NOTE)
+    assert journal.exists()
+    later = structs.replace(NOTE.calendar, origin_s=NOTE.calendar.origin_s + 500.0)
+    _tidy(tmp_path, structs.replace(NOTE, calendar=later))
+    assert not journal.exists()
