@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import reduce, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import click
 
-from peercell.broker.addresses import Address, look_up
+from peercell.broker.addresses import Address, endpoint_at, look_up
 from peercell.broker.foreground import Site
 from peercell.broker.terminal.params import endpoint, seed
 
@@ -79,6 +80,17 @@ _OPTIONS = (
 _OWN = ("listen", "advertise", "door", "key", "token", "join", "server_key", "seed")
 
 
+def _numeric(where: str) -> str:
+    """Return an endpoint with its host as a number."""
+    parts = urlsplit(where)
+    try:
+        return endpoint_at(look_up(parts.hostname or "", parts.port or 0))
+    except ValueError:
+        raise click.BadParameter(
+            f"{where!r} has no port; write it as tcp://192.0.2.10:5600"
+        ) from None
+
+
 def with_site(run: Callable[..., None]) -> Callable[..., None]:
     """Return a command that also has these options, as one argument."""
 
@@ -92,7 +104,7 @@ def with_site(run: Callable[..., None]) -> Callable[..., None]:
             advertise=look_up(*at) if at else None,
             door=named["door"],
             keys=named["key"],
-            seeds=dict(named["seed"]),
+            seeds={peer: _numeric(where) for peer, where in named["seed"]},
         )
         told = Told(site, named["token"], look_up(*door) if door else None, named["server_key"])
         run(told=told, **options)

@@ -23,6 +23,12 @@ REFUSED = {
         4,
         "is not known here",
     ),
+    "a seed that nobody knows": (
+        (PEER, *KEY, "--seed", "directory=tcp://no-such-host.invalid:5600"),
+        4,
+        "is not known here",
+    ),
+    "a seed without a port": ((PEER, *KEY, "--seed", "d=tcp://h:x"), 2, "has no port"),
     "an address without a port": ((PEER, *KEY, "--join", "127.0.0.1"), 2, "is no address"),
 }
 
