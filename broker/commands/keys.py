@@ -30,7 +30,8 @@ from peercell.broker.security.keyring import (
     show_file,
     write_token,
 )
-from peercell.broker.terminal.command import Session, data_command
+from peercell.broker.security.matrix import ROLES
+from peercell.broker.terminal.command import Session, data_command, hint
 from peercell.broker.terminal.output import Answer, listing, record
 from peercell.broker.terminal.params import duration, endpoint
 
@@ -157,6 +158,8 @@ def admit(session: Session, public: Path, operator: Path, wanted: _Wanted) -> An
             f'no plan of "{cell}" on this machine says that it runs elsewhere',
             f"the same with --role trader     or: peercell up CONFIG --elsewhere {keys.peer}",
         )
+    if role not in ROLES:
+        hint(f"{role!r} is none of {', '.join(sorted(ROLES))}: it may say what own pages bring")
     before = Overlap(load_public(wanted.beside), wanted.overlap) if wanted.beside else None
     admitted = admission_of_keys(keys, Terms(cell, role, now_s, now_s + wanted.for_s), before)
     path = wanted.out or public.with_suffix(JOIN)
@@ -177,8 +180,8 @@ def rotate(secret: Path) -> Answer:
     """
     made = next_keys(secret)
     before = secret.with_suffix(".pub")
-    hint = f"next, at the operator's: {_admit_words(made)} --beside {before}"
-    return record(made, _made_text(made), hint)
+    next_step = f"next, at the operator's: {_admit_words(made)} --beside {before}"
+    return record(made, _made_text(made), next_step)
 
 
 @data_command(

@@ -73,6 +73,13 @@ def test_a_token_is_printed_and_lies_beside_the_keys(made: Run, tmp_path: Path) 
     assert 'mg3.trader is admitted to "village" as trader until 2' in result.err
 
 
+def test_a_role_that_is_none_of_ours_is_pointed_out(made: Run) -> None:
+    result = made(*ADMIT, "--cell", "village", "--role", "tradr")
+    assert result.code == 0
+    assert "'tradr' is none of aggregator, directory" in result.err
+    assert "is none of" not in made(*ADMIT, *TERMS).err
+
+
 def test_old_and_new_keys_count_side_by_side(made: Run, tmp_path: Path) -> None:
     made(*ADMIT, *TERMS)
     assert made("keys", "rotate", "keys/mg3.trader.secret").code == 0

@@ -170,4 +170,7 @@ def test_all_keys_of_a_trading_cell_change_and_no_interval_is_lost(
     assert after["totals"]["fallbacks"] == before["totals"]["fallbacks"]
     assert after["messages"]["refused"] == before["messages"]["refused"]
     assert all(row["restarts"] == 0 for row in cell.peers().values())
+    cell.json("down")
+    replayed = cell.json("replay", str(home / "rural1" / "mg1.trader.journal"))
+    assert (replayed["same"], replayed["failures"]) == (True, 0)
     assert not list(keys.glob(f"*{NEXT}.secret"))
