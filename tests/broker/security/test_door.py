@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peercell.agents.signing import SignedRecord
 from peercell.broker.security.door import (
@@ -78,6 +80,21 @@ def test_anything_else_is_answered_and_not_heard(house: House, said: bytes) -> N
             pass
         assert b"no admission" in link.recv(4096)
     assert house.heard == []
+
+
+@given(st.binary(max_size=WORD_BYTES_MAX))
+def test_whatever_is_said_is_a_word_or_none(said: bytes) -> None:
+    heard: list[SignedRecord] = []
+
+    def hear(word: SignedRecord) -> Welcome:
+        heard.append(word)
+        return WELCOME
+
+    with listen() as listener:
+        watch = Watch(lambda _descriptor, _call: None, lambda _descriptor: None)
+        answer = Door(listener, hear, watch)._answer(said)
+    assert bool(heard) is (answer == WELCOME)
+    assert heard or "no admission" in answer.refusal
 
 
 def test_who_says_too_much_is_shown_out(house: House) -> None:
