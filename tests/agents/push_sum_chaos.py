@@ -21,17 +21,18 @@ class Chaos:
     Inputs lie between -`scale` and `scale`; large ones let the counters wrap around.
 
     `watched` asserts the ledger identity of the receiver after every delivery, and that what it
-    has taken was once given in the same pair of sessions.
+    has taken was once given in the same pair of sessions. `mask` is that of all members.
     """
 
     seed: int
     scale: float = 3.0
     watched: bool = False
+    mask: float = 0.0
     network: Network = field(init=False)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
-        self.network = Network(self.rng, chaotic(self.rng))
+        self.network = Network(self.rng, chaotic(self.rng), mask=self.mask)
         self.network.watched = self.watched
         self._plans: dict[int, list[Callable[[], None]]] = defaultdict(list)
         self._born = 0

@@ -62,6 +62,7 @@ class Network:
     members: dict[str, PushSum] = field(default_factory=dict)
     inputs: dict[str, tuple[float, ...]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    mask: float = 0.0
 
     def __post_init__(self) -> None:
         self._due: dict[int, list[Letter]] = defaultdict(list)
@@ -72,7 +73,7 @@ class Network:
     def start(self, name: str, inputs: tuple[float, ...], peers: tuple[str, ...] = ()) -> None:
         """Start a member, in place of an earlier one of that name."""
         self._lives += 1000
-        member = self.members[name] = PushSum(inputs, self._lives)
+        member = self.members[name] = PushSum(inputs, self._lives, mask=self.mask)
         self.inputs[name] = inputs
         for peer in peers:
             self.open(name, peer)
@@ -148,15 +149,20 @@ class Network:
         inputs = np.array([self.inputs[name] for name in self.members])
         mean = inputs.mean(axis=0)
         spread = float(np.abs(inputs - mean).max()) or 1.0
-        found = np.array([member.estimate() for member in self.members.values()])
+        found = np.array(
+            [member.estimate() or (np.inf,) * len(mean) for member in self.members.values()]
+        )
         return float(np.abs(found - mean).max()) / spread
 
 
 def started(
-    links: dict[str, tuple[str, ...]], rng: np.random.Generator, fate: Fate = at_once
+    links: dict[str, tuple[str, ...]],
+    rng: np.random.Generator,
+    fate: Fate = at_once,
+    mask: float = 0.0,
 ) -> Network:
     """Return members on given links, each with one number between 0.9 and 1.1."""
-    network = Network(rng, fate)
+    network = Network(rng, fate, mask=mask)
     for name in links:
         network.start(name, (float(rng.uniform(0.9, 1.1)),))
     for name, near in links.items():

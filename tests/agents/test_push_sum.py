@@ -23,9 +23,9 @@ steps = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99), st.integers(0,
 class Wire:
     """A network of a few members whose messages arrive when and as often as the test wants."""
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, seed: int, mask: float) -> None:
         self.names = [f"m{k}" for k in range(size)]
-        self.network = Network(np.random.default_rng(seed), lambda: ())
+        self.network = Network(np.random.default_rng(seed), lambda: (), mask=mask)
         self.network.watched = True
         self.said: list[tuple[str, str, PushSumMessage]] = []
         for k, name in enumerate(self.names):
@@ -59,10 +59,17 @@ class Wire:
             self.said.append((name, *said))
 
 
-@given(st.integers(2, 4), st.integers(0, 9), steps)
-def test_no_history_loses_or_makes_mass(size: int, seed: int, history: list[Step]) -> None:
+@given(
+    st.sampled_from([(2, 0.0), (3, 0.0), (4, 0.0), (3, 50.0), (4, INPUT_MAX)]),
+    st.integers(0, 9),
+    steps,
+)
+def test_no_history_loses_or_makes_mass(
+    kind: tuple[int, float], seed: int, history: list[Step]
+) -> None:
     """Any order of pushes, arrivals of any message said so far, suspicions, restarts, changes."""
-    wire = Wire(size, seed)
+    size, mask = kind
+    wire = Wire(size, seed, mask)
     for step in history:
         wire.play(*step)
     heal(wire.network, wire.names)
@@ -84,7 +91,7 @@ def heal(network: Network, names: list[str]) -> None:
 @pytest.mark.parametrize("seed", range(25))
 def test_chaos_costs_no_unit_of_mass(seed: int) -> None:
     """Crashes, joins, leaves, restarts, suspicions, inputs; loss, duplicates, reordering."""
-    chaos = Chaos(seed, watched=seed < 5)
+    chaos = Chaos(seed, watched=seed < 5, mask=50.0 * (seed % 3))
     chaos.run(wild=120, calm=300)
     network = chaos.network
     assert network.mass_error == 0
@@ -101,7 +108,7 @@ def test_counters_wrap_around_without_harm(seed: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(push_sum, "UNIT", 2.0**-56)
     monkeypatch.setattr(push_sum, "_ONE", 1 << 56)
     monkeypatch.setattr(push_sum, "_FLOOR", 1 << 51)
-    chaos = Chaos(seed, scale=1.0)
+    chaos = Chaos(seed, scale=1.0, mask=0.5 * seed)
     chaos.run(wild=500, calm=2000)
     assert chaos.network.mass_error == 0
     assert chaos.network.ratio_error < 1e-6
@@ -136,7 +143,7 @@ def test_what_goes_round_in_circles_does_not_overflow_when_a_link_is_undone() ->
 def test_rc_chaos() -> None:
     """400 wild and 600 calm ticks, as the reference schedules have them."""
     for seed in range(100):
-        chaos = Chaos(seed, watched=True)
+        chaos = Chaos(seed, watched=True, mask=50.0 * (seed % 3))
         chaos.run(wild=400, calm=600)
         assert chaos.network.mass_error == 0
         assert chaos.network.ratio_error < 1e-9
