@@ -63,8 +63,19 @@ LIVE = STARTING | {
         *(f"fault add {kind}" for kind in FAULTS),
     )
 }
-# Commands that need a class or a sweep of one's own, or take long: their own tests run them.
-OWN_INPUT = {f"peercell {name}" for name in ("agent check", "sweep", "results repro")}
+# Commands that need a class, a sweep or keys of one's own, another machine, root, or take long:
+# their own tests run them.
+OWN_INPUT = {
+    f"peercell {name}"
+    for name in (
+        "agent check",
+        "sweep",
+        "results repro",
+        "doctor",
+        *(f"keys {verb}" for verb in ("show", "admit", "rotate", "revoke")),
+        *(f"lab {verb}" for verb in ("up", "ls")),
+    )
+}
 HEAVY = {
     "numpy", "pandas", "pandapower", "scipy", "cvxpy", "mesa", "starlette", "matplotlib", "rich",
     "simbench",
