@@ -147,7 +147,7 @@ for _name, _line in (
     ("corrupt", "Spoil a share of the messages, so that nobody can read them."),
     ("bandwidth", "Let each link carry no more than so many bytes a second."),
     ("partition", "Cut links: both ways, or one way for `a->b`."),
-    ("kill", "End the processes of peers at once; they come again."),
+    ("kill", "End the processes of peers; they come again."),
     ("pause", "Let the processes of peers stand still."),
     ("slow", "Give the processes of peers a share of their time only."),
     ("clock", "Let the clocks of peers be wrong by so much."),

@@ -172,12 +172,12 @@ def partition(on: str, from_rest: bool) -> AnyFault:
 )
 @click.option(
     "--at",
-    "point",
-    type=click.Choice(Failpoint, case_sensitive=False),
+    type=click.Choice([point.value for point in Failpoint]),
     help="Where in their work, within 10 s; at once when not given.",
 )
-def kill(on: str, restart_after: float, memory: Memory, point: Failpoint | None) -> AnyFault:
+def kill(on: str, restart_after: float, memory: Memory, at: str | None) -> AnyFault:
     """End the processes of peers; they come again."""
+    point = None if at is None else Failpoint(at)
     return Kill(on=on, restart_after_s=restart_after, state=memory, point=point)
 
 

@@ -170,6 +170,7 @@ def test_a_simulated_cell_runs_an_own_class(run: Run, tmp_path: Path, write: Wri
     assert cheapest[2] == pytest.approx(cheapest[0] + 0.01, abs=0.002)
 
 
+@pytest.mark.slow
 def test_processes_run_an_own_class_and_replay_it(
     run: Run, home: Path, tmp_path: Path, write: Write
 ) -> None:

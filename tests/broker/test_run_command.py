@@ -45,6 +45,7 @@ def test_a_setting_that_does_not_exist_names_the_nearest(run: Run) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_run_takes_a_whole_day(run: Run) -> None:
     path = str(CONFIGS / "rural1.toml")
     told = json.loads(run("run", path, "--day", "2016-01-20", "--sim", "-o", "json").out)

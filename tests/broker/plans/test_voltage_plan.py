@@ -231,6 +231,7 @@ def batteries_of(noon: Noon) -> Reading:
     return report.reading
 
 
+@pytest.mark.slow
 def test_over_a_day_batteries_lend_and_are_paid_back(tmp_path: Path) -> None:
     """A day of profiles without a market: what the batteries take at noon they give at night."""
     plan = wide(tmp_path, "dual")

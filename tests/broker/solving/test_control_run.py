@@ -198,7 +198,8 @@ def test_lines_are_relieved_by_batteries_first() -> None:
     assert min(charged) < -50.0
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
 def test_two_levels_that_are_coupled_find_what_one_level_finds(seed: int) -> None:
     """RC-hier: three villages below a feeder, of which no one hears of another one's buses."""
     settings = ControlSettings(faults=LOSSY, seed=seed)
