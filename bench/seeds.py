@@ -25,7 +25,7 @@ from tests.broker.fault_seeds import (
     trade,
 )
 
-COMMAND = "OPENBLAS_NUM_THREADS=1 python -m bench.seeds"
+COMMAND = "env OPENBLAS_NUM_THREADS=1 python -m bench.seeds"
 PROCESSES = 2
 EVERY = 500
 

@@ -30,7 +30,7 @@ from peercell.broker.simulated_time import uncollected
 from peercell.broker.simulation import Simulation
 from peercell.broker.solving.trade import SolveSettings, TradeResult, trade_out
 
-COMMAND = "OPENBLAS_NUM_THREADS=1 python -m bench.simulation"
+COMMAND = "env OPENBLAS_NUM_THREADS=1 python -m bench.simulation"
 SIZES = (100, 1_000, 10_000)
 # Peers times rounds of a measurement, whatever the size, so that all last about as long.
 WORK = 100_000
