@@ -124,7 +124,7 @@ def test_a_plan_is_carried_out_and_reported(cell: Cell, tmp_path: Path) -> None:
     assert told["steps"][0]["lost"]["fault"] > 10
     assert abs(told["steps"][0]["relative_cost"]) < 1e-6
     assert {step["unaccounted"] for step in told["steps"]} == {0}
-    assert "![The gap over time](report.png)" in (tmp_path / "report.md").read_text()
+    assert "![Residual and gap over time](report.png)" in (tmp_path / "report.md").read_text()
     assert json.loads((tmp_path / "report.json").read_text())["cell"] == "rural1"
     assert (tmp_path / "report.png").stat().st_size > 10_000
 
