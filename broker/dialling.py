@@ -190,10 +190,12 @@ def _verdict(target: Target, events: list[_Event], *, known: bool) -> Finding:
                 "--server-key PUB, the public keys of the peer there",
             )
         case _Event(after_s=after_s) if after_s < SOON_S:
+            # libzmq mostly stays silent towards keys that are not known yet, and hangs up at times.
             return _failed(
                 "handshake",
-                f"it has other keys than it should, and hung up ({seen})",
-                "--server-key with the keys that it has now, or ask who listens there",
+                "it has other keys than it should, or these are not admitted there yet:"
+                f" it hung up ({seen})",
+                "--server-key with the keys that it has now, or peercell keys admit",
             )
         case _:
             fix = "peercell keys admit, at the operator's" if known else "--key FILE.secret"

@@ -23,6 +23,8 @@ from peercell.broker.processes.cell_runs import end
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 WITH_COMMANDS = [page for page in PAGES if "```console" in page.read_text()]
+# Pages whose commands take long although they start no cell.
+LONG = {"run-a-cell.md", "own-network.md", "sweep.md"}
 NOT_HERE = {
     "git clone": "needs the network",
     "sudo": "changes the machine",
@@ -102,7 +104,13 @@ def reader() -> Iterator[Path]:
             end(cell)
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page.name in LONG else [], id=page.name)
+        for page in WITH_COMMANDS
+    ],
+)
 def test_the_commands_of_a_page_print_what_it_says(page: Path, reader: Path) -> None:
     call([step for step in steps(page) if not step.slow], reader)
 
