@@ -90,7 +90,8 @@ class Heart:
             case Commanded(request=Break()):
                 raise RuntimeError(f"told to break at {now_s:.0f}")
             case Commanded(request_id=request_id):
-                return [Reply(request_id, Counts(self.heard, self.up))]
+                # A copy: what actions hold must not change once they are handed over.
+                return [Reply(request_id, Counts(dict(self.heard), dict(self.up)))]
         return []
 
     def _beat(self) -> list[Action]:
