@@ -182,8 +182,8 @@ class CurveExchange:
         self.periods = [Responder(supply) for supply in supplies]
         self.prices = tuple(period.price for period in self.periods)
         self.heard: dict[str, tuple[float, ...]] = {}
-        none = (0.0,) * len(supplies)
-        self._planned = {peer: none for book in books for peer in book.links}
+        # None until a look has known of quotes.
+        self._planned: dict[str, tuple[float, ...]] | None = None
         self._awaited: set[tuple[str, str]] = set()
         # Who has repeated its last quote: it says nothing for long, so nobody waits for it.
         self._resting: set[tuple[str, str]] = set()
@@ -249,7 +249,7 @@ class CurveExchange:
                 self._awaited = everyone - self._resting
                 self._learnt = dict(self.heard)
             self.prices = tuple(period.price for period in self.periods)
-            self._planned = self._plan()
+            self._planned = self._plan() if self.heard else None
         sends = []
         for k, book in enumerate(self.books):
             silent = self._looks - book.sent_look >= book.silence
@@ -302,8 +302,11 @@ class CurveExchange:
         ]
 
     def imports(self) -> dict[str, tuple[float, ...]]:
-        """See Pricing.imports: at the last look, when own supply and imports met the load."""
-        return self._planned
+        """See Pricing.imports: at the last look, when own supply and imports met the load.
+
+        Where no look has known of quotes yet, at those that have come since.
+        """
+        return self._plan() if self._planned is None else self._planned
 
     def _plan(self) -> dict[str, tuple[float, ...]]:
         """Return what is imported from each neighbour at the present prices and quotes, kWh."""
