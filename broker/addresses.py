@@ -1,6 +1,7 @@
 """Where a name is: looked up once, here, since ZeroMQ would look it up in the middle of traffic."""
 
 import socket
+from urllib.parse import urlsplit
 
 from peercell.agents.errors import PeercellError
 
@@ -32,6 +33,18 @@ def look_up(host: str, port: int) -> Address:
     by_family = {family: address[:2] for family, *_, address in reversed(found)}
     best = by_family.get(socket.AF_INET) or by_family.get(socket.AF_INET6) or (host, port)
     return str(best[0]), int(best[1])
+
+
+def numeric_endpoint(endpoint: str) -> str:
+    """Return a ZeroMQ endpoint with the host in it as a number.
+
+    Raises
+    ------
+    NameLookupError : the name is not known.
+    ValueError : its port is no number.
+    """
+    parts = urlsplit(endpoint)
+    return endpoint_at(look_up(parts.hostname or "", parts.port or 0))
 
 
 def endpoint_at(address: Address) -> str:

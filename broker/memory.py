@@ -62,7 +62,7 @@ class MemoryFile:
         try:
             self._append(name)
         except OSError as error:
-            log.error("says nothing that binds until it can write %s: %s", self._path, error)  # noqa: TRY400 - not worth a traceback
+            log.warning("says nothing that binds until it can write %s: %s", self._path, error)
             self.unsaved = True
             self.close()
             return

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import zmq
 
 from peercell.agents.errors import PeercellError
+from peercell.broker.addresses import endpoint_at
 from peercell.broker.wire import FRAME_BYTES_MAX
 
 # An address to bind to when any free port of this machine will do.
@@ -192,8 +193,7 @@ def listen(address: str = "127.0.0.1", port: int = 0) -> socket.socket:
 
 def endpoint_of(listener: socket.socket) -> str:
     """Return the ZeroMQ endpoint of a listening TCP socket."""
-    address, port = listener.getsockname()[:2]
-    return f"tcp://[{address}]:{port}" if ":" in address else f"tcp://{address}:{port}"
+    return endpoint_at(listener.getsockname()[:2])
 
 
 def bind(made: Socket, endpoint: str, listener: socket.socket | None = None) -> str:

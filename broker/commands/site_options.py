@@ -4,11 +4,10 @@ from collections.abc import Callable
 from functools import reduce, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import click
 
-from peercell.broker.addresses import Address, endpoint_at, look_up
+from peercell.broker.addresses import Address, look_up, numeric_endpoint
 from peercell.broker.foreground import Site
 from peercell.broker.terminal.params import endpoint, seed
 
@@ -82,9 +81,8 @@ _OWN = ("listen", "advertise", "door", "key", "token", "join", "server_key", "se
 
 def _numeric(where: str) -> str:
     """Return an endpoint with its host as a number."""
-    parts = urlsplit(where)
     try:
-        return endpoint_at(look_up(parts.hostname or "", parts.port or 0))
+        return numeric_endpoint(where)
     except ValueError:
         raise click.BadParameter(
             f"{where!r} has no port; write it as tcp://192.0.2.10:5600"

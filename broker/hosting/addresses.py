@@ -8,24 +8,23 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
 from threading import Thread
 from urllib.parse import urlsplit
 
-from peercell.broker.addresses import NameLookupError, endpoint_at
-from peercell.broker.addresses import look_up as address_of
+from peercell.broker.addresses import NameLookupError, numeric_endpoint
 
 # A name server may take its time over a name that it does not know. Who has found some seed waits
 # a moment for the others, and a host that cannot do without waits longer for the first.
 ENOUGH_S, LOOK_UP_S, AGAIN_S = 0.5, 3.0, 0.5
 LOOK_S = 0.02
-# "All addresses of this machine", so that none is meant in particular.
-ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened at
 LOOPBACK = frozenset({"", "127.0.0.1", "::1"})
 
 log = logging.getLogger(__name__)
 
 
-def look_up(seeds: Mapping[str, str]) -> dict[str, str]:
+def look_up_seeds(seeds: Mapping[str, str]) -> dict[str, str]:
     """Return the numeric endpoints of the seeds whose names are known within half a second.
 
     Where none is, it takes up to three.
@@ -37,9 +36,8 @@ def look_up(seeds: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def ask(peer: str, endpoint: str) -> None:
-        numeric = _numeric(endpoint)
-        if numeric:
-            found[peer] = numeric
+        with suppress(NameLookupError):
+            found[peer] = numeric_endpoint(endpoint)
 
     # One thread a name, none of which is waited for at the end of the process: a name server that
     # does not answer keeps only those that ask for its names.
@@ -56,7 +54,7 @@ def look_up(seeds: Mapping[str, str]) -> dict[str, str]:
 
 def await_one(seeds: Mapping[str, str], pause: Callable[[float], None]) -> dict[str, str]:
     """Return the numeric endpoints of the seeds, once there is one; a host alone waits."""
-    while not (known := look_up(seeds)) and seeds:
+    while not (known := look_up_seeds(seeds)) and seeds:
         log.warning("no seed has an address yet: %s", ", ".join(seeds.values()))
         pause(AGAIN_S)
     return known
@@ -70,7 +68,7 @@ def own_address(listen: str, others: Mapping[str, str]) -> str:
     listen : what the user wants; for 0.0.0.0 it is the address that leads to the others
     others : numeric endpoints
     """
-    if listen not in ANY:
+    if not ip_address(listen).is_unspecified:
         return listen
     routes = (_towards(endpoint) for endpoint in others.values())
     found = next((address for address in routes if address not in LOOPBACK), "")
@@ -95,12 +93,3 @@ def _towards(endpoint: str) -> str:
         except OSError:
             return ""
         return str(way.getsockname()[0])
-
-
-def _numeric(endpoint: str) -> str:
-    """Return an endpoint with its host as a number; "" where the name is not known."""
-    parts = urlsplit(endpoint)
-    try:
-        return endpoint_at(address_of(parts.hostname or "", parts.port or 0))
-    except NameLookupError:
-        return ""

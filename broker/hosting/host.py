@@ -18,7 +18,7 @@ from peercell.broker.clock import steady_clock
 from peercell.broker.config import load_grid
 from peercell.broker.directory import DIRECTORY
 from peercell.broker.home import CellHome
-from peercell.broker.hosting.addresses import await_one, look_up, own_address
+from peercell.broker.hosting.addresses import await_one, look_up_seeds, own_address
 from peercell.broker.hosting.chores import MOVED, TURN_OVER, EndOfTurn, Pulse, Removal
 from peercell.broker.hosting.dealing import take
 from peercell.broker.hosting.heard import CODEC, Ear
@@ -134,7 +134,7 @@ def _run_part(
     here = {spec.peer for spec in part.peers}
     wanted = {peer: endpoint for peer, endpoint in order.seeds.items() if peer not in here}
     # A directory has nobody to wait for: the others wait for it.
-    seeds = look_up(wanted) if DIRECTORY in here else await_one(wanted, time.sleep)
+    seeds = look_up_seeds(wanted) if DIRECTORY in here else await_one(wanted, time.sleep)
     log.info("seeds: %s", ", ".join(seeds.values()))
     address = _await_address(order.listen[0], seeds)
     note = run_note(part.plan, order.run, part.turn.begins_s)

@@ -81,7 +81,7 @@ def kustomization(cell: Deployment) -> dict[PurePosixPath, str]:
     ]
     resources = sorted(path.name for path in files)
     files[base / "kustomization.yaml"] = yaml_text(
-        _kustomize(resources=resources, secretGenerator=generated)
+        _kustomize(resources=resources, secrets=generated)
     )
     for name, told in _overlays(cell).items():
         files[PurePosixPath("overlays") / name / "kustomization.yaml"] = yaml_text(told)
@@ -129,7 +129,7 @@ def _overlays(cell: Deployment) -> dict[str, Manifest]:
 def _kustomize(
     *,
     resources: list[Value] | list[str],
-    secretGenerator: list[Value] | None = None,  # noqa: N803 - the word of kustomize
+    secrets: list[Value] | None = None,
     images: list[Value] | None = None,
     patches: list[Value] | None = None,
 ) -> dict[str, Value]:
@@ -138,7 +138,7 @@ def _kustomize(
         "kind": "Kustomization",
         "resources": resources,
     }
-    more = {"secretGenerator": secretGenerator, "images": images, "patches": patches}
+    more = {"secretGenerator": secrets, "images": images, "patches": patches}
     return told | {key: value for key, value in more.items() if value}
 
 

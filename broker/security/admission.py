@@ -6,7 +6,6 @@ peer itself, as a join token that says besides what the peer is to run.
 
 import base64
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,17 +17,14 @@ from peercell.agents.admission import (
     Charter,
     PeerKeys,
     admission_of,
-    sign_admission,
 )
 from peercell.agents.errors import PeercellError
 from peercell.agents.signing import Signature, SignedRecord
 from peercell.broker.home import CellHome
 from peercell.broker.processes.crew import PeerSpec
 from peercell.broker.security.identity import (
-    SECRET,
     Identity,
     PublicIdentity,
-    load_or_make_identity,
     verify,
 )
 from peercell.broker.wire import UNDECODABLE
@@ -127,32 +123,6 @@ def keys_of(public: PublicIdentity, not_before_s: float, expires_s: float) -> Pe
 def serial_at(now_s: float) -> int:
     """Return the serial of a statement that is made now: ms, so that a later one counts."""
     return int(1000 * now_s)
-
-
-def enrol(
-    folder: Path,
-    crews: Iterable[tuple[str, tuple[PeerSpec, ...]]],
-    operator: Identity,
-    terms: Terms,
-) -> Charter:
-    """Return the charter of a cell whose peers all run here; their keys are made as needed.
-
-    Parameters
-    ----------
-    folder : of the keys
-    crews : name of each process, and its peers; they share the key of its links
-    operator : signs the admissions
-    terms : of all of them; each is admitted in its own role
-    """
-    admissions = []
-    for name, peers in crews:
-        link = load_or_make_identity(folder / f"{name}{SECRET}", name)
-        for spec in peers:
-            own = load_or_make_identity(folder / f"{spec.peer}{SECRET}", spec.peer)
-            public = PublicIdentity(spec.peer, link.curve_public, own.public.signing)
-            signed = admission(public, terms._replace(role=spec.role))
-            admissions.append(sign_admission(signed, operator.sign))
-    return Charter(terms.cell, operator.public.signing, tuple(admissions))
 
 
 def part_at(home: CellHome, peer: str) -> Part | None:

@@ -79,7 +79,7 @@ class Door:
         self._hear = hear
         self._watch = watch
         self._visitors: list[_Visitor] = []
-        listener.setblocking(False)  # noqa: FBT003 - the name of the method says it
+        listener.settimeout(0.0)
         watch.begin(listener.fileno(), self._open)
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class Door:
             link, _ = self._listener.accept()
         except OSError:
             return
-        link.setblocking(False)  # noqa: FBT003 - the name of the method says it
+        link.settimeout(0.0)
         visitor = _Visitor(link)
         self._visitors.append(visitor)
         if len(self._visitors) > VISITORS_MAX:

@@ -10,11 +10,26 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from peercell.agents.admission import Admission, Charter, Members, PeerKeys, admission_of
+from peercell.agents.admission import (
+    Admission,
+    Charter,
+    Members,
+    PeerKeys,
+    admission_of,
+    sign_admission,
+)
 from peercell.agents.signing import Merged, SignedRecord
 from peercell.broker.home import CellHome, replace_file
-from peercell.broker.security.admission import Crewed, Terms, enrol
-from peercell.broker.security.identity import SECRET, KeyFileError, load_identity, verify
+from peercell.broker.security.admission import Crewed, Terms, admission
+from peercell.broker.security.identity import (
+    SECRET,
+    Identity,
+    KeyFileError,
+    PublicIdentity,
+    load_identity,
+    load_or_make_identity,
+    verify,
+)
 from peercell.broker.security.rotation import PeerKeyFile
 
 LASTS_S = 366 * 86_400.0
@@ -79,6 +94,32 @@ def enrolled(folder: Path, cell: str, crews: list[Crewed], now_s: float) -> Char
     charter = structs.replace(fresh, admissions=tuple(newest.values()))
     _write(folder, charter)
     return charter
+
+
+def enrol(
+    folder: Path,
+    crews: Iterable[Crewed],
+    operator: Identity,
+    terms: Terms,
+) -> Charter:
+    """Return the charter of a cell whose peers all run here; their keys are made as needed.
+
+    Parameters
+    ----------
+    folder : of the keys
+    crews : name of each process, and its peers; they share the key of its links
+    operator : signs the admissions
+    terms : of all of them; each is admitted in its own role
+    """
+    admissions = []
+    for name, peers in crews:
+        link = load_or_make_identity(folder / f"{name}{SECRET}", name)
+        for spec in peers:
+            own = load_or_make_identity(folder / f"{spec.peer}{SECRET}", spec.peer)
+            public = PublicIdentity(spec.peer, link.curve_public, own.public.signing)
+            signed = admission(public, terms._replace(role=spec.role))
+            admissions.append(sign_admission(signed, operator.sign))
+    return Charter(terms.cell, operator.public.signing, tuple(admissions))
 
 
 def keep(folder: Path, word: SignedRecord) -> bool:

@@ -14,11 +14,11 @@ from peercell.broker.security.admission import (
     Terms,
     TokenError,
     admission,
-    enrol,
     load_token,
     read_token,
     token_text,
 )
+from peercell.broker.security.enrolment import enrol
 from peercell.broker.security.identity import make_identity, verify
 
 NOW_S = 1_800_000_000.0
