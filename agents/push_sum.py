@@ -83,6 +83,11 @@ def _share(mass: int) -> int:
     return max(-_SHARE_MAX, min(mass >> 1, _SHARE_MAX))
 
 
+def _grow(masses: Mass, change: Iterable[int]) -> None:
+    for place, each in enumerate(change):
+        masses[place] += each
+
+
 class Account(NamedTuple):
     """What has passed over a link since its two sessions met, in units of mass.
 
@@ -170,7 +175,7 @@ class PushSum:
         self._pass: list[str] = []
         self._unheard: dict[str, None] = {}
         self._packing = Packing(f"<{len(self._mass)}q")
-        self._good = self._mass
+        self._good = list(self._mass)
         # Ticks so far, and how many an acknowledgement takes: mean and deviation.
         self._now = 0
         self._delay = 0.0
@@ -247,7 +252,8 @@ class PushSum:
         seeded by what nobody else knows.
         """
         self._now += 1
-        for peer, link in list(self._links.items()):
+        for peer in list(self._unheard):
+            link = self._links[peer]
             if link.seq - link.acknowledged >= UNANSWERED_MAX:
                 self.close_link(peer)
         self._covered = self._cover(rng)
@@ -285,7 +291,7 @@ class PushSum:
         if message.seq > link.heard:
             given = self._packing.unpack(message.given)
             new = [_wrapped(a - b) for a, b in zip(given, link.taken, strict=True)]
-            link.taken = [a + b for a, b in zip(link.taken, new, strict=True)]
+            _grow(link.taken, new)
             link.heard = message.seq
             self._add(new)
         return peer, Heard(link.own, link.theirs, message.seq)
@@ -317,7 +323,7 @@ class PushSum:
         return len(met) >= _MASKED_MIN
 
     def _give(self, link: _Link, amount: Mass) -> None:
-        link.given = [a + b for a, b in zip(link.given, amount, strict=True)]
+        _grow(link.given, amount)
         self._add(-each for each in amount)
 
     def _greeting(self, link: _Link) -> Heard:
@@ -350,10 +356,10 @@ class PushSum:
         self._add(a - b for a, b in zip(link.given, link.taken, strict=True))
 
     def _add(self, change: Iterable[int]) -> None:
-        self._mass = [a + b for a, b in zip(self._mass, change, strict=True)]
+        _grow(self._mass, change)
         # Remembered while the weight is large enough to divide by.
         if self._mass[-1] >= _FLOOR // 2:
-            self._good = self._mass
+            self._good[:] = self._mass
 
     def _late_peer(self) -> str | None:
         """Return the neighbour that should have acknowledged by now, if there is one."""

@@ -46,8 +46,8 @@ class Heard(Struct, frozen=True, array_like=True):
 class _Sender:
     """What was seen of a sender in its present run: all from `base` to `top` but the `gaps`.
 
-    Of these `lost` are so old that they are not among the gaps any more, and do not count. Most have
-    no gaps, and share that there are none: a set of its own each would be a tenth of a simulation.
+    Of these `lost` are so old that they are not among the gaps any more, and do not count. Most
+    have no gaps, and share this: sets of their own would be a tenth of the memory of a simulation.
     """
 
     incarnation: int

@@ -1,8 +1,7 @@
 """A peer in simulation: a Mesa agent that holds a role, and all that its host would hold for it."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from mesa import Agent, Model
 
@@ -10,15 +9,14 @@ from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Record, Remember, Role, Send
 from peercell.broker.faults.kinds import Failpoint, Memory
 from peercell.broker.gate import Gate
-from peercell.broker.wire import Codec, Drop
+from peercell.broker.security.caller import Caller
+from peercell.broker.simulated_time import Deed, Delivery
+from peercell.broker.wire import Codec, Drop, Incoming
 
 # What waits for a peer that stands still: what its neighbours' outboxes and its socket would hold.
 INBOX_MAX = 4096
 # s; a slow peer stands still for a part of each.
 BEAT_S = 0.1
-
-Held = tuple[Callable[..., None], tuple[Any, ...]]
-"""Something that happens to a peer: what to call, and with what."""
 
 
 AROUND = {
@@ -44,15 +42,14 @@ class Peer(Agent):
     Attributes
     ----------
     name : id
-    turn : its place in what happens to all at one time, from 1
+    turn : its place in what happens to all at one time, from 0
     make : makes its role anew; None where nobody can
     role : what thinks in this life; None while it is down
     role_name : which of the roles that is, as an operator would admit it; "" where nobody has said
-    life : number of lives that have ended
     incarnation : of this life, higher than that of all earlier ones that it remembers
     gate : what lets messages of this life through
     told, forged : messages of this life to each other peer, and in another name to one
-    kinds : of all that it has ever said
+    kinds : of all that it has ever said, where it is known which role it is
     timers : that are set, each with the number of its event
     ahead_s, drift : of its clock: s, and s more each s
     paused, share : whether it stands still, and which share of its time it gets
@@ -75,7 +72,6 @@ class Peer(Agent):
         self.make: Callable[[], Role] | None = None
         self.role: Role | None = None
         self.role_name = ""
-        self.life = 0
         self.incarnation = 0
         self.gate = Gate(_NOTHING)
         self.told: dict[str, int] = {}
@@ -86,14 +82,13 @@ class Peer(Agent):
         self.drift = 0.0
         self.paused = False
         self.share = 1.0
-        self.inbox: deque[Held] | None = None
+        self.inbox: deque[Deed] | None = None
         self.failpoint: tuple[Failpoint, float, Memory] | None = None
         self.disk_full = False
         self.memory: dict[str, bytes] = {}
-        self.unsaved: dict[str, bytes] = {}
+        self.unsaved = _ALL_SAVED
         self.forgot = False
         self._memory_before: dict[str, bytes] = {}
-        self._applied_before = 0
         self._refused_before: Counter[Drop] = Counter()
 
     def begin(self, role: Role, codec: Codec, now_s: float) -> None:
@@ -107,26 +102,25 @@ class Peer(Agent):
         if self.role is None:
             return
         self.role = None
-        self.life += 1
-        self._applied_before += self.gate.applied
+        self.model.lives[self.turn] += 1
         self._refused_before.update(self.gate.refused)
         self.gate = Gate(_NOTHING)
         self.told = {}
         self.forged = {}
         self.timers = {}
-        self.unsaved = {}
+        self.unsaved = _ALL_SAVED
         self.paused, self.share, self.failpoint = False, 1.0, None
 
     def remember(self, name: str, what: bytes) -> None:
         """Keep something for the next life, as soon as there is room."""
-        self.unsaved[name] = what
+        self.unsaved = {**self.unsaved, name: what}
         self.save()
 
     def save(self) -> bool:
         """Return whether all that it is to remember is on its disk, after having tried again."""
         if not self.disk_full:
             self.memory.update(self.unsaved)
-            self.unsaved.clear()
+            self.unsaved = _ALL_SAVED
         return not self.unsaved
 
     def withholds(self, message: Message) -> bool:
@@ -169,6 +163,12 @@ class Peer(Agent):
         return now_s if beat_s < self.share * BEAT_S else now_s - beat_s + BEAT_S
 
     @property
+    def life(self) -> int:
+        """Number of its lives that have ended."""
+        ended: int = self.model.lives[self.turn]
+        return ended
+
+    @property
     def runs(self) -> bool:
         """Whether it is up."""
         return self.role is not None
@@ -179,14 +179,25 @@ class Peer(Agent):
         return self.inbox is not None and len(self.inbox) > 2 * INBOX_MAX
 
     @property
-    def applied(self) -> int:
-        """Messages that its role heard, in all its lives."""
-        return self._applied_before + self.gate.applied
-
-    @property
     def refused(self) -> Counter[Drop]:
         """Messages that its gates turned away, by reason."""
         return self._refused_before + self.gate.refused
 
 
+class Arrival(Delivery, gc=False):
+    """A message that comes to a peer, in its turn.
+
+    Parameters
+    ----------
+    life : of its lives the one that may hear it
+    envelope : with the message
+    caller : who says it, where that is not who is named
+    """
+
+    life: int
+    envelope: Incoming
+    caller: Caller | None
+
+
 _NOTHING = Codec()
+_ALL_SAVED: Mapping[str, bytes] = {}

@@ -4,10 +4,32 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any
 
-Deed = tuple[int, int, Callable[..., None], tuple[Any, ...]]
-"""Whose turn it is, the number of the wish, what to call and with what."""
+from msgspec import Struct
+
+
+class Call(Struct):
+    """What to call and with what, and whose turn it is then."""
+
+    turn: int
+    action: Callable[..., None]
+    given: tuple[Any, ...]
+
+
+class Delivery(Struct, gc=False):
+    """Something that is to be delivered, and to whom: in whose turn.
+
+    It must lead to nothing that may lead back to it, since nobody looks for circles through it: a
+    hundred thousand are under way at once, and to strike one off a list of all that is looked
+    through takes as long as to deliver it.
+    """
+
+    turn: int
+
+
+Deed = Call | Delivery
 
 
 class SimulatedTime:
@@ -21,6 +43,7 @@ class SimulatedTime:
     Parameters
     ----------
     begin_s : s, what the clock says first
+    deliver : what to do with a delivery when its time has come
 
     Attributes
     ----------
@@ -28,26 +51,39 @@ class SimulatedTime:
     asked : number of the last thing that was asked for, from 1
     """
 
-    def __init__(self, begin_s: float = 0.0) -> None:
+    def __init__(
+        self, begin_s: float = 0.0, deliver: Callable[[Any], None] = lambda _delivery: None
+    ) -> None:
         self.now_s = begin_s
         self.asked = 0
+        self._deliver = deliver
         # Times at which something is due, and what; and of the time that has come, the last first.
         self._times: list[float] = []
         self._due: dict[float, list[Deed]] = {}
         self._ready: list[Deed] = []
         self._ready_s = begin_s
 
-    def at(self, at_s: float, action: Callable[..., None], *given: Any, turn: int = 0) -> int:
+    def at(self, at_s: float, action: Callable[..., None], *given: Any, turn: int = -1) -> int:
         """Do something with what is given, at a time; return the number of this wish."""
-        self.asked = number = self.asked + 1
-        deed = (turn, number, action, given)
+        return self.put(at_s, Call(turn, action, given))
+
+    def put(self, at_s: float, deed: Deed) -> int:
+        """Do or deliver something at a time; return the number of this wish."""
+        self.asked += 1
         others = self._due.get(at_s)
         if others is None:
             self._due[at_s] = [deed]
             heappush(self._times, at_s)
         else:
             others.append(deed)
-        return number
+        return self.asked
+
+    def do(self, deed: Deed) -> None:
+        """Do or deliver something now."""
+        if isinstance(deed, Call):
+            deed.action(*deed.given)
+        else:
+            self._deliver(deed)
 
     def run(self, until_s: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Run up to a time, or until a condition holds after a deed; return whether it does.
@@ -58,8 +94,7 @@ class SimulatedTime:
             while self._come(until_s):
                 self.now_s, ready = self._ready_s, self._ready
                 while ready:
-                    _, _, action, given = ready.pop()
-                    action(*given)
+                    self.do(ready.pop())
                     if done():
                         return True
         return done()
@@ -69,8 +104,7 @@ class SimulatedTime:
         if not self._come(float("inf")):
             return False
         self.now_s = self._ready_s
-        _, _, action, given = self._ready.pop()
-        action(*given)
+        self.do(self._ready.pop())
         return True
 
     def _come(self, until_s: float) -> bool:
@@ -81,7 +115,9 @@ class SimulatedTime:
             return False
         self._ready_s = heappop(self._times)
         self._ready = self._due.pop(self._ready_s)
-        self._ready.sort(reverse=True)
+        # As asked for within a turn, since sorting keeps the order of equals.
+        self._ready.sort(key=_turn)
+        self._ready.reverse()
         return True
 
 
@@ -99,3 +135,6 @@ def uncollected() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+_turn = attrgetter("turn")

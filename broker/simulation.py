@@ -37,8 +37,8 @@ from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.shim import Shim
 from peercell.broker.outbound import LIFETIME_S
 from peercell.broker.security.caller import Caller
-from peercell.broker.simulated_peer import INBOX_MAX, Held, Peer, up_to
-from peercell.broker.simulated_time import SimulatedTime
+from peercell.broker.simulated_peer import INBOX_MAX, Arrival, Peer, up_to
+from peercell.broker.simulated_time import Call, Deed, SimulatedTime
 from peercell.broker.simulated_words import Words, far_end
 from peercell.broker.trace import Trace
 from peercell.broker.wire import VERSION, Drop, Envelope, Incoming
@@ -62,11 +62,12 @@ class Simulation(Model):
     ----------
     sent, duplicated : messages that roles sent, and copies of them that the network made, or that a
         rogue said again or in the name of another
-    in_flight : messages under way
+    applied, in_flight : messages that roles have heard, and that are under way
     sent_by_kind, bytes_by_kind : of what was sent
     facts : what roles recorded: (time, role, fact), oldest first
     replies, awaited : answers to commands, and what to tell of one that is still to come, by id
     shim : faults of links and words that are on
+    lives : how many of each peer's lives have ended, by its turn
     """
 
     def __init__(
@@ -77,23 +78,25 @@ class Simulation(Model):
     ) -> None:
         super().__init__(rng=seed)
         network = network or LinkFaults()
-        self.sent = self.duplicated = self.in_flight = 0
+        self.sent = self.duplicated = self.applied = self.in_flight = 0
         self.sent_by_kind: Counter[str] = Counter()
         self.bytes_by_kind: Counter[str] = Counter()
         self.facts: list[tuple[float, str, Message]] = []
         self.replies: dict[int, Message] = {}
         self.awaited: dict[int, Callable[[Message], None]] = {}
+        self.lives: list[int] = []
         self.shim = Shim()
         for number, active in enumerate(network.active(seed)):
             self.shim.begin(f"network {number}", active)
         self.datacollector = DataCollector(
             {"now_s": "now_s", "sent": "sent", "applied": "applied", "in_flight": "in_flight"}
         )
-        self._time = SimulatedTime()
+        self._time = SimulatedTime(deliver=self._arrive)
         self._steady_s = network.steady_s
         self._near = near
         self._lost: Counter[Drop] = Counter()
-        self._peers: dict[str, Peer] = {}
+        self._turns: dict[str, int] = {}
+        self._peers: list[Peer] = []
         self._words = Words()
         self._trace = Trace()
 
@@ -164,17 +167,15 @@ class Simulation(Model):
 
     def peer(self, name: str) -> Peer:
         """Return a peer, also one that has not been started yet."""
-        peer = self._peers.get(name)
-        if peer is None:
-            peer = self._peers[name] = Peer(self, name, len(self._peers) + 1)
-        return peer
+        turn = self._turns.get(name)
+        return self._new_peer(name) if turn is None else self._peers[turn]
 
     def role(self, name: str) -> Role:
         """Return the role that runs by a name; KeyError when none does."""
-        peer = self._peers[name]
-        if peer.role is None:
+        role = self._peers[self._turns[name]].role
+        if role is None:
             raise KeyError(name)
-        return peer.role
+        return role
 
     def facts_of(self, kind: type[M]) -> list[tuple[float, str, M]]:
         """Return what the roles recorded of one kind: (time, role, fact), oldest first."""
@@ -183,7 +184,7 @@ class Simulation(Model):
     @property
     def peers(self) -> tuple[Peer, ...]:
         """All peers that there are or were."""
-        return tuple(self._peers.values())
+        return tuple(self._peers)
 
     @property
     def kinds(self) -> Mapping[str, type[Message]]:
@@ -191,14 +192,9 @@ class Simulation(Model):
         return self._words.kinds
 
     @property
-    def applied(self) -> int:
-        """Messages that roles have heard."""
-        return sum(peer.applied for peer in self._peers.values())
-
-    @property
     def dropped(self) -> Counter[Drop]:
         """Messages that are gone, by reason."""
-        return sum((peer.refused for peer in self._peers.values()), Counter(self._lost))
+        return sum((peer.refused for peer in self._peers), Counter(self._lost))
 
     @property
     def accounts(self) -> Accounts:
@@ -218,6 +214,13 @@ class Simulation(Model):
 
     # Lives.
 
+    def _new_peer(self, name: str) -> Peer:
+        self._turns[name] = len(self._peers)
+        peer = Peer(self, name, len(self._peers))
+        self._peers.append(peer)
+        self.lives.append(0)
+        return peer
+
     def _begin(self, peer: Peer, make: Callable[[], Role]) -> None:
         if peer.disk_full:
             self.at(self.now_s + NO_SPACE_S, self._begin, peer, make)
@@ -233,55 +236,58 @@ class Simulation(Model):
         peer.end()
         # What waited comes to a peer that is not there any more, and is counted.
         held, peer.inbox = peer.inbox or (), None
-        for action, given in held:
-            action(*given)
+        for deed in held:
+            self._time.do(deed)
 
     # Events.
 
     def _meet(self, peer: Peer, event: Event) -> None:
         """Give a peer an event that is no message and no timer."""
-        if peer.inbox is not None and self._holds(peer, (self._meet, (peer, event))):
+        if peer.inbox is not None and self._holds(peer, Call(peer.turn, self._meet, (peer, event))):
             return
         self._happen(peer, event, _encode(event))
 
     def _fire(self, peer: Peer, timer: str, token: int) -> None:
         if peer.timers.get(timer) != token:
             return
-        if peer.inbox is not None and self._holds(peer, (self._fire, (peer, timer, token))):
+        if peer.inbox is not None and self._holds(
+            peer, Call(peer.turn, self._fire, (peer, timer, token))
+        ):
             return
         del peer.timers[timer]
         self._happen(peer, TimerFired(timer), timer.encode())
 
-    def _arrive(self, peer: Peer, life: int, envelope: Incoming, caller: Caller | None) -> None:
-        """Let a message reach a peer; the caller is known where it is not who is named."""
-        if peer.role is None or peer.life != life:
+    def _arrive(self, arrival: Arrival) -> None:
+        """Let a message reach a peer, if that still lives as when it was sent."""
+        peer = self._peers[arrival.turn]
+        if peer.role is None or self.lives[arrival.turn] != arrival.life:
             self.in_flight -= 1
             self._lost[Drop.DOWN] += 1
             return
-        if peer.inbox is not None:
-            held: Held = (self._arrive, (peer, life, envelope, caller))
-            if self._holds(peer, held):
-                return
+        if peer.inbox is not None and self._holds(peer, arrival):
+            return
         self.in_flight -= 1
-        message = peer.gate.admit(envelope, peer.clock_s(self.now_s), caller)
+        envelope = arrival.envelope
+        message = peer.gate.admit(envelope, peer.clock_s(self.now_s), arrival.caller)
         if message is not None:
+            self.applied += 1
             src = envelope.src
             heard = f"{src} {envelope.incarnation} {envelope.seq}".encode()
             self._happen(peer, Received(src, message), heard)
 
-    def _holds(self, peer: Peer, held: Held) -> bool:
+    def _holds(self, peer: Peer, deed: Deed) -> bool:
         """Let something wait while a peer stands still; return whether it does."""
         inbox = peer.inbox
         wakes_s = peer.wakes_s(self.now_s)
         if inbox is None or (not inbox and wakes_s <= self.now_s):
             return False
-        if len(inbox) >= INBOX_MAX and held[0] == self._arrive:
+        if len(inbox) >= INBOX_MAX and isinstance(deed, Arrival):
             self.in_flight -= 1
             self._lost[Drop.OUTBOX_FULL] += 1
             return True
         if not inbox and not peer.paused:
             self.at(wakes_s, self._wake, peer)
-        inbox.append(held)
+        inbox.append(deed)
         return True
 
     def _wake(self, peer: Peer) -> None:
@@ -289,8 +295,8 @@ class Simulation(Model):
         if peer.wakes_s(self.now_s) > self.now_s or peer.inbox is None:
             return
         held, peer.inbox = peer.inbox, None
-        for action, given in held:
-            action(*given)
+        for deed in held:
+            self._time.do(deed)
         if peer.share < 1.0 and peer.inbox is None:
             peer.inbox = deque()
 
@@ -356,7 +362,8 @@ class Simulation(Model):
             twist = shim.twist(Parcel(peer.name, to, peer.incarnation, number), message)
             message = twist.message
         kind, body, raw = self._words.say(message)
-        peer.kinds.add(kind)
+        if peer.role_name:
+            peer.kinds.add(kind)
         self.sent += 1
         self.sent_by_kind[kind] += 1
         self.bytes_by_kind[kind] += len(body)
@@ -388,10 +395,12 @@ class Simulation(Model):
             self._post(forged, at_s, far_end(peer.name))
 
     def _post(self, envelope: Incoming, at_s: float, caller: Caller | None = None) -> None:
-        receiver = self.peer(envelope.dst)
+        # Not by the peer itself, which among ten thousand would have to be fetched from memory.
+        turn = self._turns.get(envelope.dst)
+        if turn is None:
+            turn = self._new_peer(envelope.dst).turn
         self.in_flight += 1
-        arrival = (receiver, receiver.life, envelope, caller)
-        self._time.at(at_s, self._arrive, *arrival, turn=receiver.turn)
+        self._time.put(at_s, Arrival(turn, self.lives[turn], envelope, caller))
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -77,6 +77,7 @@ def solve_instance(instance: Instance, settings: SolveSettings | None = None) ->
     return trade_out(to_market(instance), settings or SolveSettings())
 
 
+@uncollected()
 def trade_out(market: Market, settings: SolveSettings) -> TradeResult:
     """Return how a market ends when its traders run the protocol in one process.
 
@@ -92,11 +93,10 @@ def trade_out(market: Market, settings: SolveSettings) -> TradeResult:
     }
     for name, role in roles.items():
         run.start(name, role)
-    with uncollected():
-        for second in range(settings.rounds_max + SETTLE_ROUNDS):
-            run.run(second)
-            if all(role.phase is Phase.SETTLED for role in roles.values()):
-                break
+    for second in range(settings.rounds_max + SETTLE_ROUNDS):
+        run.run(second)
+        if all(role.phase is Phase.SETTLED for role in roles.values()):
+            break
     settled = {name: fact for _, name, fact in run.facts_of(TraderSettled)}
     return trade_result(market, settled, run.sent)
 
