@@ -13,6 +13,7 @@ prints a page of Markdown, and ends with code 1 when a goal is missed. mango is 
 import gc
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from time import process_time
@@ -23,10 +24,12 @@ from bench.pool import alone
 from bench.trading_rounds import GAP, market_of, progress
 from mesa import Agent, Model
 from tests.agents.trading.graphs import tree
-from tests.broker.fault_seeds import QUICK, Gossiper
+from tests.broker.fault_seeds import QUICK
 
 from peercell.agents.overlay import overlay
+from peercell.agents.protocol import Action, Event, Received, Send, SetTimer, Started, TimerFired
 from peercell.agents.push_sum import PushSum
+from peercell.agents.push_sum_messages import Heard, Sum
 from peercell.broker.simulated_checks import check
 from peercell.broker.simulated_time import uncollected
 from peercell.broker.simulation import Simulation
@@ -37,7 +40,7 @@ SIZES = (100, 1_000, 10_000)
 # Peers times rounds of a measurement, whatever the size, so that all last about as long.
 WORK = 100_000
 WARM_UP, MANGO_WORK = 10, 20_000
-PASSES = 3
+PASSES = 4
 TRADERS = {100: 8, 300: 3, 1_000: 1, 3_000: 1, 10_000: 1}
 """Sizes of markets, and how often each is traded out."""
 RINGS = 2
@@ -76,6 +79,32 @@ class Member(Agent):
             self.model.carry(self.name, *told)
 
 
+@dataclass
+class Pusher:
+    """The same as a role: it sends to its neighbours."""
+
+    number: float
+    near: Sequence[str]
+    rng: np.random.Generator
+    sums: PushSum = field(init=False)
+
+    def step(self, event: Event, _now_s: float) -> list[Action]:
+        """Push once a second."""
+        match event:
+            case Started():
+                self.sums = PushSum((self.number,), 1)
+                greetings = [self.sums.open_link(peer) for peer in self.near]
+                return [*(Send(*each) for each in greetings if each), SetTimer("tick", 1.0)]
+            case TimerFired():
+                told = self.sums.tick(self.rng)
+                return [*([Send(*told)] if told else []), SetTimer("tick", 1.0)]
+            case Received(sender=sender, message=Sum() | Heard() as message):
+                answer = self.sums.receive(sender, message)
+                return [Send(*answer)] if answer else []
+            case _:
+                return []
+
+
 class Plain(Model):
     """A model that does the same with nothing in between."""
 
@@ -106,7 +135,7 @@ def simulated(count: int) -> Simulation:
     cell = Simulation(QUICK, 1)
     near = overlay(names_of(count), RINGS)
     for k, name in enumerate(names_of(count)):
-        cell.start(name, Gossiper(float(k), near[name], np.random.default_rng(k)))
+        cell.start(name, Pusher(float(k), near[name], np.random.default_rng(k)))
     return cell
 
 
