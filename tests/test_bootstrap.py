@@ -195,6 +195,8 @@ def test_settings_choose_interpreter_and_folder(checkout: Checkout, tmp_path: Pa
         ("sweep configs/rural1.toml --out a", ["sim"]),
         ("sweep configs/rural1.toml --engine ray --out a", ["sim", "ray"]),
         ("results plot a --y residual --x round -o a.svg", ["plot"]),
+        ("fault run storm.toml", ["sim"]),
+        ("fault run storm.toml --report storm.md", ["plot", "sim"]),
         ("run configs/rural1.toml", []),
     ],
 )

@@ -6,8 +6,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from peercell.agents.errors import MissingExtraError
 from peercell.broker.clock import steady_clock
 from peercell.broker.commands.options import cell_option
+from peercell.broker.configuration.toml_file import Setting
 from peercell.broker.faults.campaign import Campaign, watch_campaign
 from peercell.broker.faults.plan import FaultPlan, read_plan
 from peercell.broker.faults.recovery import (
@@ -18,8 +20,9 @@ from peercell.broker.faults.recovery import (
 )
 from peercell.broker.faults.running import end_faults
 from peercell.broker.outcomes.results import recorded_run
-from peercell.broker.plans.live import RunNote, RunOrder, read_note, read_order
+from peercell.broker.plans.live import RunNote, RunOrder, read_note
 from peercell.broker.plots.faults import draw_recovery
+from peercell.broker.plots.style import library
 from peercell.broker.processes.cell_runs import find_cell
 from peercell.broker.simulated_run import simulate
 from peercell.broker.terminal.command import Session, data_command, hint
@@ -49,6 +52,9 @@ def run(session: Session, plan: Path, report: Path | None, cell: str | None) -> 
     5 when not. Ctrl-C takes all faults back.
     """
     read = read_plan(plan)
+    if report is not None:
+        # Before anything is broken for a report that could not be drawn.
+        library("matplotlib")
     folder = session.home.resolve() / find_cell(session.home, cell).cell
     found = _carried_out(folder, read)
     if report is not None:
@@ -67,17 +73,23 @@ def _carried_out(folder: Path, plan: FaultPlan) -> Recovery:
             end_faults(folder, None)
             raise
     rows = recorded_run(folder, note).intervals if note.journal else ()
-    return recovery(note, watched, rows, _costs_eur(note), campaign.origin_s)
+    costs_eur = _costs_eur(note, max((row.interval for row in rows), default=0) + 1)
+    return recovery(note, watched, rows, costs_eur, campaign.origin_s)
 
 
-def _costs_eur(note: RunNote) -> dict[int, float]:
-    """Return the cost of each interval without faults; nothing when the config says other ones."""
-    order = RunOrder(config=Path(note.config))
-    clock = read_order(order).cell.clock
-    if (clock.start, clock.intervals) != (note.calendar.at_first, note.calendar.intervals):
-        return {}
+def _costs_eur(note: RunNote, intervals: int) -> dict[int, float]:
+    """Return the cost of each of the first intervals without faults; nothing without Mesa."""
+    settings = (
+        Setting(("clock", "start"), note.calendar.at_first),
+        Setting(("clock", "intervals"), intervals),
+    )
     hint("for comparison, the same run without faults, simulated")
-    return {row.interval: row.cost_eur for row in simulate(order, lambda _: None).intervals}
+    try:
+        run = simulate(RunOrder(config=Path(note.config), settings=settings), lambda _: None)
+    except MissingExtraError as error:
+        hint(f"no value lost is told: {error}")
+        return {}
+    return {row.interval: row.cost_eur for row in run.intervals}
 
 
 def _write(found: Recovery, report: Path) -> None:

@@ -16,7 +16,7 @@ from peercell.broker.plans.live import RunOrder
 from peercell.broker.processes.cell_runs import begin, end
 from peercell.broker.simulated_run import simulate
 from peercell.broker.terminal.command import Session, data_command, hint
-from peercell.broker.terminal.demo import check_journals, demo_config, follow
+from peercell.broker.terminal.demo import WHOLE_DAY, check_journals, demo_config, follow
 from peercell.broker.terminal.interrupts import Interrupts
 from peercell.broker.terminal.output import Answer, record
 from peercell.broker.terminal.run_text import run_text
@@ -66,19 +66,22 @@ def run(
     return _told(verdict(simulate(order, hint, plan), plan.steps), "")
 
 
-@data_command("demo", "peercell demo", "peercell demo configs/case33.toml --stay")
+@data_command("demo", "peercell demo", "peercell demo --stay", "peercell demo configs/case33.toml")
 @click.argument("config", type=click.Path(path_type=Path, dir_okay=False), required=False)
-@click.option("--stay", is_flag=True, help="Leave the cell running at the end.")
+@click.option("--stay", is_flag=True, help="Leave the cell running; the village trades till night.")
 @click.option("--name", help="Name of the run; that of the cell when not given.")
 @lab_option
 @click.pass_obj
 def demo(session: Session, config: Path | None, stay: bool, name: str | None, lab: bool) -> Answer:
     """Run a cell from start to end and tell how it went.
 
-    Every peer is a process. Without a config it is a village of four microgrids. Ends with 0 when
-    every interval was settled and certified, and with 5 when not. Ctrl-C ends all processes.
+    Every peer is a process. Without a config it is a village of four microgrids that trades for two
+    hours, 40 s; with --stay for the whole day, six minutes, so that there is time to break it. Ends
+    with 0 when every interval was settled and certified, and with 5 when not. Ctrl-C ends all
+    processes.
     """
-    order = RunOrder(config=config or demo_config(), name=name, lab=lab)
+    settings = WHOLE_DAY if stay and config is None else ()
+    order = RunOrder(config=config or demo_config(), settings=settings, name=name, lab=lab)
     return _in_processes(session.home, order, FaultPlan(), stay=stay)
 
 

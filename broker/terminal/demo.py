@@ -7,6 +7,7 @@ from pathlib import Path
 from peercell.agents.trading.calendar import MarketPhase
 from peercell.broker.accounts import Accounts
 from peercell.broker.clock import steady_clock
+from peercell.broker.configuration.toml_file import Setting
 from peercell.broker.faults.plan import noted_steps
 from peercell.broker.outcomes.results import IntervalRow, recorded_run
 from peercell.broker.outcomes.verdict import Verdict, verdict
@@ -17,6 +18,8 @@ from peercell.broker.status.picture import GridPicture, Settled, picture
 from peercell.broker.status.text import loading_text
 
 POLL_S = 0.2
+WHOLE_DAY = (Setting(("clock", "intervals"), 72),)
+"""The demo from six in the morning till midnight."""
 HEADER = (
     f"{'interval':>8} {'at':>6} {'rounds':>6}  {'price EUR/kWh':<17} {'traded':>8} {'saved':>8}"
     f" {'gap':>8}   grid now"
