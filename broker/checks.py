@@ -5,16 +5,18 @@ the names of the invariants in docs/reference/faults.md.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import hypot
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from math import fsum, hypot
 from typing import NamedTuple
 
 from peercell.agents.trading.contract_messages import Settlement
-from peercell.agents.trading.messages import LinkTrade
+from peercell.agents.trading.messages import LinkTrade, TraderSettled
 from peercell.broker.gate import SENDERS_MAX, Heard
 
 # kWh, and EUR/kWh, by which the words of two ends may differ: none, but for the last bit.
 SAME = 1e-12
+# Share of the cost by which plans may be farther from the best ones than agreed: rounding.
+ROUNDED = 1e-9
 # Share of its rating by which an asset may be set beyond it: none, but for rounding.
 BEYOND = 1e-6
 
@@ -63,6 +65,35 @@ def trades_broken(plans: Mapping[tuple[str, str], Plan]) -> Iterator[str]:
         pairs = zip(sold or [0.0] * len(bought), bought or [0.0] * len(sold), strict=True)
         if any(abs(one - other) > SAME for one, other in pairs):
             yield f"{seller} sold {sold} kWh to {buyer} in {when}, which bought {bought}"
+
+
+def optimum_broken(
+    settled: Iterable[tuple[str, str, TraderSettled]], members: Set[str], tolerance: float
+) -> Iterator[str]:
+    """Yield plans that all have certified and that are farther from the best ones than agreed (I4).
+
+    Where a trade is disputed or not confirmed the plan is not the one that was certified. The gaps
+    of all members add up to what their plans cost more than a lower bound of any plan.
+
+    Parameters
+    ----------
+    settled : interval or epoch, member and plan
+    members : all who trade; what only some of them have certified, on an island, says nothing
+    tolerance : share of the cost that they have agreed on
+    """
+    attempts: defaultdict[tuple[str, int], dict[str, TraderSettled]] = defaultdict(dict)
+    for when, name, plan in settled:
+        if plan.certified and not plan.unconfirmed and not plan.disputes:
+            attempts[when, plan.attempt][name] = plan
+    for (when, _), plans in attempts.items():
+        if not plans.keys() >= members:
+            continue
+        gap_eur = fsum(plan.gap_eur for plan in plans.values())
+        cost_eur = fsum(plan.cost_eur for plan in plans.values())
+        rounding_eur = ROUNDED * (1.0 + fsum(abs(plan.cost_eur) for plan in plans.values()))
+        if gap_eur > tolerance * cost_eur + rounding_eur:
+            off = f"up to {gap_eur:g} EUR of {cost_eur:g} too dear"
+            yield f"the plans of {when} are certified, and {off}"
 
 
 def heard_broken(name: str, heard: Mapping[str, Heard]) -> Iterator[str]:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from peercell.agents.push_sum import PushSum
 from peercell.agents.trading.messages import TraderSettled
+from peercell.agents.trading.settings import TOLERANCE
+from peercell.agents.trading.trader import MicrogridTrader
 from peercell.broker.checks import (
     Plan,
     SetPoint,
     confirmed,
     heard_broken,
     limits_broken,
+    optimum_broken,
     trades_broken,
 )
 from peercell.broker.outcomes.results import Run
@@ -54,14 +57,17 @@ def check(cell: "Simulation", run: Run | None = None, grid: Cell | None = None) 
     broken = [
         *mass_broken(cell),
         *settled_broken(cell),
+        *market_broken(cell),
         *matrix_broken(cell),
         *accounts_broken(cell),
     ]
     if grid is not None:
         broken += limits_broken(set_points(cell, grid))
     if run is not None:
-        settled = ((member, each) for (_, member), each in run.settlements.items())
+        settled = [(member, each) for (_, member), each in run.settlements.items()]
         broken += trades_broken(confirmed(settled))
+        plans = ((str(each.interval), member, each.plan) for member, each in settled)
+        broken += optimum_broken(plans, frozenset(run.note.members), TOLERANCE)
     if broken:
         raise InvariantError("; ".join(broken[:NAMED_MAX]))
 
@@ -109,6 +115,17 @@ def settled_broken(cell: "Simulation") -> Iterator[str]:
         if plans.setdefault(key, plan) != plan:
             yield f"{name} has settled epoch {fact.epoch} in two ways"
     yield from trades_broken(plans)
+
+
+def market_broken(cell: "Simulation") -> Iterator[str]:
+    """Yield plans of traders that are farther from the best ones than agreed (I4)."""
+    roles = (role for _, role in _roles(cell))
+    markets = {
+        role.settings.roster: role.settings for role in roles if isinstance(role, MicrogridTrader)
+    }
+    for market in markets.values():
+        settled = ((str(each.epoch), name, each) for _, name, each in cell.facts_of(TraderSettled))
+        yield from optimum_broken(settled, frozenset(market.roster), market.tolerance)
 
 
 def matrix_broken(cell: "Simulation") -> Iterator[str]:

@@ -9,9 +9,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, assert_never
 
-import msgspec
 from mesa import DataCollector, Model
-from msgspec import Raw, structs
+from msgspec import Raw, msgpack, structs
 
 from peercell.agents.errors import PeercellError
 from peercell.agents.messages import Message
@@ -67,7 +66,7 @@ class Simulation(Model):
     facts : what roles recorded: (time, role, fact), oldest first
     replies, awaited : answers to commands, and what to tell of one that is still to come, by id
     shim : faults of links and words that are on
-    lives : how many of each peer's lives have ended, by its turn
+    lives : ended ones of each peer by its turn, as who sends should not have to fetch the peer
     """
 
     def __init__(
@@ -167,8 +166,7 @@ class Simulation(Model):
 
     def peer(self, name: str) -> Peer:
         """Return a peer, also one that has not been started yet."""
-        turn = self._turns.get(name)
-        return self._new_peer(name) if turn is None else self._peers[turn]
+        return self._peers[self._turn(name)]
 
     def role(self, name: str) -> Role:
         """Return the role that runs by a name; KeyError when none does."""
@@ -214,12 +212,13 @@ class Simulation(Model):
 
     # Lives.
 
-    def _new_peer(self, name: str) -> Peer:
-        self._turns[name] = len(self._peers)
-        peer = Peer(self, name, len(self._peers))
-        self._peers.append(peer)
-        self.lives.append(0)
-        return peer
+    def _turn(self, name: str) -> int:
+        turn = self._turns.get(name)
+        if turn is None:
+            turn = self._turns[name] = len(self._peers)
+            self._peers.append(Peer(self, name, turn))
+            self.lives.append(0)
+        return turn
 
     def _begin(self, peer: Peer, make: Callable[[], Role]) -> None:
         if peer.disk_full:
@@ -271,9 +270,8 @@ class Simulation(Model):
         message = peer.gate.admit(envelope, peer.clock_s(self.now_s), arrival.caller)
         if message is not None:
             self.applied += 1
-            src = envelope.src
-            heard = f"{src} {envelope.incarnation} {envelope.seq}".encode()
-            self._happen(peer, Received(src, message), heard)
+            heard = f"{envelope.src} {envelope.incarnation} {envelope.seq}".encode()
+            self._happen(peer, Received(envelope.src, message), heard)
 
     def _holds(self, peer: Peer, deed: Deed) -> bool:
         """Let something wait while a peer stands still; return whether it does."""
@@ -367,9 +365,8 @@ class Simulation(Model):
         self.sent += 1
         self.sent_by_kind[kind] += 1
         self.bytes_by_kind[kind] += len(body)
-        note = self._trace.note
-        note(to.encode())
-        note(body)
+        self._trace.note(to.encode())
+        self._trace.note(body)
         fate, at_s = UNHURT, now_s
         if not self._near or (peer.name not in self._near and to not in self._near):
             at_s += self._steady_s
@@ -395,12 +392,9 @@ class Simulation(Model):
             self._post(forged, at_s, far_end(peer.name))
 
     def _post(self, envelope: Incoming, at_s: float, caller: Caller | None = None) -> None:
-        # Not by the peer itself, which among ten thousand would have to be fetched from memory.
-        turn = self._turns.get(envelope.dst)
-        if turn is None:
-            turn = self._new_peer(envelope.dst).turn
+        turn = self._turn(envelope.dst)
         self.in_flight += 1
         self._time.put(at_s, Arrival(turn, self.lives[turn], envelope, caller))
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgpack.Encoder().encode

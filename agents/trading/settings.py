@@ -9,6 +9,9 @@ from peercell.agents.trading.blocks import Offer
 from peercell.agents.trading.links import Link
 from peercell.agents.units import Fraction, PeerName, PositiveDurationS
 
+TOLERANCE = 1e-6
+"""Share of the cost that plans may be dearer than the best ones."""
+
 
 class Method(StrEnum):
     """How prices are found; all end in the same optimum."""
@@ -58,7 +61,7 @@ class TraderSettings(Struct, frozen=True, kw_only=True):
     cells: tuple[MarketCell, ...] = ()
     gossip_peers: tuple[PeerName, ...] = ()
     method: Method = Method.RCE
-    tolerance: Fraction = 1e-6
+    tolerance: Fraction = TOLERANCE
     round_s: PositiveDurationS = 1.0
     heartbeat_rounds: int = 16
     listen_rounds: int = 30

@@ -11,11 +11,13 @@ from peercell.agents.dso_messages import DsoStatus
 from peercell.agents.grid_parts import BrokenLimit
 from peercell.agents.trading.calendar import MarketPhase, Moment
 from peercell.agents.trading.contract_messages import MarketStatus, Settlement
+from peercell.agents.trading.settings import TOLERANCE
 from peercell.broker.checks import (
     SetPoint,
     confirmed,
     heard_broken,
     limits_broken,
+    optimum_broken,
     trades_broken,
 )
 from peercell.broker.faults.texts import state_text
@@ -146,7 +148,7 @@ def picture(note: RunNote, told: Told, now_s: float, *, allow_islands: bool = Fa
     moment = note.calendar.moment(now_s)
     apart = () if allow_islands else tuple(absences(_newest(note, told)))
     unmet = (*_processes_unmet(told), *apart, *_market_unmet(note, told, moment))
-    broken = tuple(_broken(told))
+    broken = tuple(_broken(note, told))
     delivered = moment.delivered
     return Picture(
         cell=note.cell,
@@ -170,10 +172,12 @@ def picture(note: RunNote, told: Told, now_s: float, *, allow_islands: bool = Fa
     )
 
 
-def _broken(told: Told) -> Iterator[str]:
+def _broken(note: RunNote, told: Told) -> Iterator[str]:
     """Yield what no cell may ever do, as far as the answers of its peers show it."""
-    settled = ((name, each.last) for name, each in told.market.items() if each.last is not None)
+    settled = [(name, each.last) for name, each in told.market.items() if each.last is not None]
     yield from trades_broken(confirmed(settled))
+    plans = ((str(each.interval), name, each.plan) for name, each in settled)
+    yield from optimum_broken(plans, frozenset(note.members), TOLERANCE)
     for peer, host in told.hosts.items():
         yield from heard_broken(peer, host.heard)
     yield from limits_broken(

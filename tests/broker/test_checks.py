@@ -5,19 +5,31 @@ from functools import partial
 
 import numpy as np
 import pytest
+from bench.trading_rounds import market_of
 from msgspec import structs
+from tests.agents.trading.graphs import ring
+from tests.agents.trading.play import Play
+from tests.broker.cell_for_tests import settlement
 from tests.broker.fault_seeds import Gossiper
 from tests.broker.village import make_village
 
 from peercell.agents.grid_messages import SetPoints
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Event, Send, Started
-from peercell.agents.trading.messages import LinkTrade
-from peercell.broker.checks import Plan, SetPoint, heard_broken, limits_broken, trades_broken
+from peercell.agents.trading.messages import LinkTrade, TraderSettled
+from peercell.broker.checks import (
+    Plan,
+    SetPoint,
+    heard_broken,
+    limits_broken,
+    optimum_broken,
+    trades_broken,
+)
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.gate import Heard
 from peercell.broker.simulated_checks import InvariantError, check
 from peercell.broker.simulation import Simulation
+from peercell.broker.solving.trade import SolveSettings
 from peercell.grid.service import GridService
 from peercell.grid.service_rights import GridServiceSettings
 
@@ -50,6 +62,38 @@ def test_an_end_that_has_not_settled_is_no_witness() -> None:
     found = plans(2.0, 2.0)
     del found["1", "b"]
     assert list(trades_broken(found)) == []
+
+
+def certified(**gaps_eur: float) -> list[tuple[str, str, TraderSettled]]:
+    """Return plans of 1.5 EUR each that all have certified in one attempt."""
+    plan = settlement(0, "a").plan
+    return [("0", name, structs.replace(plan, gap_eur=gap)) for name, gap in gaps_eur.items()]
+
+
+def test_plans_that_are_as_near_to_the_best_as_agreed_are_fine() -> None:
+    assert list(optimum_broken(certified(a=2e-6, b=0.0), {"a", "b"}, 1e-6)) == []
+
+
+def test_certified_plans_that_are_too_dear_are_named() -> None:
+    (broken,) = optimum_broken(certified(a=3e-6, b=1e-6), {"a", "b"}, 1e-6)
+    assert broken == "the plans of 0 are certified, and up to 4e-06 EUR of 3 too dear"
+
+
+@pytest.mark.parametrize("change", [{"certified": False}, {"attempt": 2}])
+def test_plans_that_not_all_have_certified_at_once_say_nothing(change: dict[str, int]) -> None:
+    (when, name, plan), other = certified(a=3e-6, b=1e-6)
+    found = [(when, name, structs.replace(plan, **change)), other]
+    assert list(optimum_broken(found, {"a", "b"}, 1e-6)) == []
+
+
+def test_a_simulated_market_that_certifies_what_is_too_dear_is_found() -> None:
+    play = Play(market_of(ring, 3, 0, "quadratic"), SolveSettings())
+    play.run(60)
+    check(play.simulation)
+    at_s, name, fact = play.simulation.facts_of(TraderSettled)[0]
+    play.simulation.facts.append((at_s, name, structs.replace(fact, gap_eur=1.0)))
+    with pytest.raises(InvariantError, match=r"1 EUR of .* too dear"):
+        check(play.simulation)
 
 
 def test_messages_that_nobody_accounts_for_are_named() -> None:

@@ -95,7 +95,7 @@ def test_a_run_is_told_by_its_journals(folder: Path) -> None:
     )
     told = verdict(run)
     assert (told.converged, told.unmet, told.settled) == (True, (), 2)
-    assert (told.saving_eur, told.gap_eur, told.traded_kwh) == (2.6, 1.2e-5, 4.0)
+    assert (told.saving_eur, told.gap_eur, told.traded_kwh) == (2.6, 1.2e-6, 4.0)
     assert verdict_text(told).splitlines()[-1].startswith("converged in all 2 intervals, 7 rounds")
 
 
@@ -132,7 +132,7 @@ def test_of_deliveries_that_were_said_again_the_newest_counts_that_was_measured(
 def test_a_plan_without_certificate_is_named(folder: Path) -> None:
     _write(folder, "mg1.trader", [(1010.0, settlement(1, "aggregator", certified=False))])
     (reason,) = verdict(recorded_run(folder, SHORT)).unmet
-    assert reason == "the gate closed before interval 1 was certified, gap 6e-06 EUR"
+    assert reason == "the gate closed before interval 1 was certified, gap 6e-07 EUR"
 
 
 class Settlement(Message, frozen=True):

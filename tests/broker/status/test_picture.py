@@ -42,8 +42,8 @@ def test_a_cell_whose_members_have_settled_what_is_delivered_is_converged() -> N
     assert (seen.delivered, seen.traded, seen.intervals) == (1, 2, 4)
     settled = seen.settled
     assert settled is not None
-    assert (settled.interval, settled.cost_eur, settled.gap_eur) == (1, 3.0, 6e-6)
-    assert isclose(settled.relative_gap, 2e-6)
+    assert (settled.interval, settled.cost_eur, settled.gap_eur) == (1, 3.0, 6e-7)
+    assert isclose(settled.relative_gap, 2e-7)
     # Both ends write a trade down; the aggregator earns its part of what is saved.
     assert (settled.traded_kwh, settled.saving_eur) == (2.0, 1.3)
     assert seen.totals.saving_eur == 2.2
@@ -78,7 +78,7 @@ def test_a_cell_whose_members_have_settled_what_is_delivered_is_converged() -> N
                 },
             ),
             "mg1.trader settled interval 1 when the gate closed,"
-            " with a gap of 3e-06 EUR of its own",
+            " with a gap of 3e-07 EUR of its own",
         ),
     ],
 )
@@ -163,7 +163,7 @@ def test_the_live_view_draws_what_the_picture_says() -> None:
     lines = drawn.get().splitlines()
     assert lines[0].split() == ["cell", '"two"', "converged"]
     (member,) = (line.split() for line in lines if line.startswith("mg1.trader"))
-    assert member == ["mg1.trader", "1", "3", "0.2000", "2.000", "0.650", "3.0e-06", "▁▁"]
+    assert member == ["mg1.trader", "1", "3", "0.2000", "2.000", "0.650", "3.0e-07", "▁▁"]
     assert json.loads(json_line(seen))["converged"] is True
 
 
