@@ -66,7 +66,7 @@ class Simulation(Model):
     facts : what roles recorded: (time, role, fact), oldest first
     replies, awaited : answers to commands, and what to tell of one that is still to come, by id
     shim : faults of links and words that are on
-    lives : ended ones of each peer by its turn, as who sends should not have to fetch the peer
+    lives : how many lives of each peer have ended, by its turn: who sends needs no more of it
     """
 
     def __init__(
