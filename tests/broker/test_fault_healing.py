@@ -118,14 +118,14 @@ def _resident_mb(pid: int) -> float:
     return pages * 4096 / 1e6
 
 
-@pytest.mark.parametrize("point", ["before-record", "after-record", "before-send", "after-send"])
+@pytest.mark.parametrize("point", Failpoint)
 def test_a_peer_that_ends_at_a_point_comes_back_and_loses_nothing(
-    tmp_path: Path, point: str
+    tmp_path: Path, point: Failpoint
 ) -> None:
     with cell(tmp_path, ring(3)) as running:
         eventually(lambda: heard(running, "p1", "p0") > 5, "they do not hear each other")
         first = running.states()["p0"].pid
-        add(running, Kill(on="p0", restart_after_s=0.5, point=Failpoint(point)), None)
+        add(running, Kill(on="p0", restart_after_s=0.5, point=point), None)
         eventually(lambda: running.states()["p0"].pid not in {0, first}, "it does not end")
         before = heard(running, "p1", "p0")
         eventually(lambda: heard(running, "p1", "p0") > before + 10, "it does not go on")
