@@ -1,8 +1,8 @@
 """Cells that are hurt by chance: anything may break for a while, then all is healed.
 
 While things break only what is never allowed is checked (safety); afterwards the cell also has to
-get where it would have got without (liveness). All follows from the seed. Peers that say what is
-not true, and grids, are for other tests.
+get where it would have got without (liveness). All follows from the seed. Grids are for other
+tests.
 """
 
 from collections.abc import Callable
@@ -38,6 +38,7 @@ from peercell.broker.faults.kinds import (
     Failpoint,
     Forge,
     Kill,
+    Lie,
     Loss,
     Memory,
     Partition,
@@ -56,6 +57,8 @@ from peercell.broker.solving.trade import SolveSettings, trade_result, trader_se
 REPEAT = "PYTHONPATH=src:. python -m bench.seeds --first {seed} --count 1"
 HURT_S = 30.0
 STEPS = 5
+# Which of four seeds has a liar; and s for which its words may be under way after its last lie.
+LIES, LIES_LAST_S = 3, 5.0
 # s, within which peers lose their disks and are back.
 LOST_S = 5.0
 QUICK = LinkFaults(delay_s_min=0.2, delay_s_max=0.2)
@@ -110,14 +113,28 @@ def plan_of(seed: int, names: tuple[str, ...]) -> FaultPlan:
         for_s = float(rng.uniform(1.0, HURT_S - at_s))
         fault = _fault(rng, names, for_s)
         steps.append(Step(fault=fault, at_s=at_s, for_s=None if isinstance(fault, Kill) else for_s))
-    return FaultPlan(seed, (*steps, _words(seed, names)))
+    lies = [step for _, step in filter(None, (lie_of(seed, names),))]
+    return FaultPlan(seed, (*steps, _words(seed, names), *lies))
+
+
+def lie_of(seed: int, names: tuple[str, ...]) -> tuple[str, Step] | None:
+    """Return who does not say the truth about its price, and how, in every fourth seed.
+
+    By chance of its own, as `_words`; a gossip has no prices.
+    """
+    if seed % 4 != LIES:
+        return None
+    rng = np.random.default_rng([seed, 5])
+    price, liar = float(rng.uniform(0.0, 0.5)), str(rng.choice(names))
+    at_s = float(rng.uniform(0.0, HURT_S - 2.0))
+    lie = Lie(price_eur_per_kwh=price, on=liar)
+    return liar, Step(fault=lie, at_s=at_s, for_s=float(rng.uniform(1.0, HURT_S - at_s)))
 
 
 def _words(seed: int, names: tuple[str, ...]) -> Step:
     """Return what one of them repeats, or says in the name of another.
 
-    By chance of its own, so that the other steps of a seed stay what they were. Lies are for cells
-    that trade again: what is settled on a lie is settled.
+    By chance of its own, so that the other steps of a seed stay what they were.
     """
     rng = np.random.default_rng([seed, 4])
     rogue, other = (str(name) for name in rng.choice(names, 2, replace=False))
@@ -207,6 +224,8 @@ def trade(seed: int, hurt: Hurt = by_chance) -> int:
     ------
     SeedError : they do not, or not at the optimum. Where two neighbours lost their disks, what
         they have agreed on may be known to nobody: then it has to be void, and the rest be settled.
+        What is certified while somebody lies about its price is the best for what was said, and
+        nobody but the liar is in a dispute.
     """
     graph = (ring, star, complete)[seed % 3]
     kind = ("quadratic", "mixed")[seed % 2]
@@ -233,9 +252,22 @@ def trade(seed: int, hurt: Hurt = by_chance) -> int:
     if any(not forgetful.issuperset((name, *peers)) for name, peers in void.items()):
         raise SeedError(seed, f"void, though one of both knew better: {void}")
     result = trade_result(market, facts, cell.sent)
+    liar, lie = lie_of(seed, tuple(told)) or ("", None)
+    disputed = {frozenset((name, peer)) for name, each in facts.items() for peer in each.disputes}
+    certified_s = _certified_s(cell)
+    if lie is not None and lie.at_s <= certified_s:
+        if any(liar not in pair for pair in disputed):
+            raise SeedError(seed, f"in a dispute, though only {liar} lies: {disputed}")
+        if disputed or certified_s <= lie.end_s + LIES_LAST_S:
+            return rounds
     if not void and (not result.converged or result.relative_gap > 1.01 * TRADE_GAP):
         raise SeedError(seed, f"settled {result.relative_gap:.1e} above the optimum")
     return rounds
+
+
+def _certified_s(cell: Simulation) -> float:
+    """Return when the first trader has settled what all agreed on."""
+    return min(at_s for at_s, _, fact in cell.facts_of(TraderSettled) if fact.certified)
 
 
 def _settled(cell: Simulation) -> dict[str, TraderSettled]:
