@@ -28,6 +28,7 @@ from peercell.broker.wire import (
 )
 
 PENDING_MAX = 256
+SLICE_MS = 100
 OPERATOR = "operator"
 
 Counts = Annotated[dict[Name, Count], Meta(max_length=64)]
@@ -215,11 +216,12 @@ def ask(endpoint: str, peer: str, request: Message, codec: Codec, timeout_s: flo
         # of the answers of hosts that answer and leave, one in ten was lost.
         dealer.setsockopt(zmq.IMMEDIATE, 0)
         dealer.setsockopt(zmq.SNDTIMEO, int(1000 * timeout_s))
-        dealer.setsockopt(zmq.RCVTIMEO, int(1000 * timeout_s))
         connect(dealer, endpoint)
         try:
             dealer.send(frame_of(codec, OPERATOR, peer, request))
-            frame = dealer.recv()
+            # In slices: a signal that comes just before a wait begins is not seen until it is over.
+            any(dealer.poll(SLICE_MS) for _ in range(0, int(1000 * timeout_s), SLICE_MS))
+            frame = dealer.recv(zmq.NOBLOCK)
         except zmq.Again:
             raise UnreachableError(
                 f"{peer} does not answer",
