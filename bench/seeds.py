@@ -65,8 +65,9 @@ def page(found: list[Outcome], took_s: float) -> Iterator[str]:
     yield "# Cells that are hurt by chance"
     yield ""
     yield "How a seed hurts is in [tests/broker/fault_seeds.py](../../tests/broker/fault_seeds.py)."
-    yield "In every fourth a trader also lies about its price for a while: what is certified meanwhile"
-    yield "is the best for what was said, and nobody but the liar may then be in a dispute."
+    yield "In every fourth of those in which nobody forgets a trader also lies about its price for"
+    yield "a while: what is certified meanwhile is the best for what was said, and nobody but the"
+    yield "liar may then be in a dispute."
     yield ""
     yield from made_by(COMMAND, ("mesa", "msgspec"))
     yield f"{len(found):,} seeds took {took_s:.0f} s on {PROCESSES} processes,"

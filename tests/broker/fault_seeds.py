@@ -113,16 +113,17 @@ def plan_of(seed: int, names: tuple[str, ...]) -> FaultPlan:
         for_s = float(rng.uniform(1.0, HURT_S - at_s))
         fault = _fault(rng, names, for_s)
         steps.append(Step(fault=fault, at_s=at_s, for_s=None if isinstance(fault, Kill) else for_s))
-    lies = [step for _, step in filter(None, (lie_of(seed, names),))]
-    return FaultPlan(seed, (*steps, _words(seed, names), *lies))
+    return FaultPlan(seed, (*steps, _words(seed, names)))
 
 
-def lie_of(seed: int, names: tuple[str, ...]) -> tuple[str, Step] | None:
+def lie_of(seed: int, plan: FaultPlan, names: tuple[str, ...]) -> tuple[str, Step] | None:
     """Return who does not say the truth about its price, and how, in every fourth seed.
 
-    By chance of its own, as `_words`; a gossip has no prices.
+    By chance of its own, as `_words`. Not where a plan takes memory away: who forgets asks its
+    neighbours what it has settled, and a liar among them may say something else than it did.
     """
-    if seed % 4 != LIES:
+    kills = [step.fault for step in plan.steps if isinstance(step.fault, Kill)]
+    if seed % 4 != LIES or any(kill.state is not Memory.KEPT for kill in kills):
         return None
     rng = np.random.default_rng([seed, 5])
     price, liar = float(rng.uniform(0.0, 0.5)), str(rng.choice(names))
@@ -204,6 +205,8 @@ def by_lost_disks(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
 def by_chance(cell: Simulation, seed: int, names: tuple[str, ...]) -> float:
     """Let a cell be hurt by a seed, and return when all is healed."""
     plan = plan_of(seed, names)
+    if (lie := lie_of(seed, plan, names)) is not None:
+        plan = FaultPlan(seed, (*plan.steps, lie[1]))
     stage(plan, cell, dict.fromkeys(names, "peer"))
     rng = np.random.default_rng([seed, 2])
     point = list(Failpoint)[int(rng.integers(len(Failpoint)))]
@@ -252,10 +255,12 @@ def trade(seed: int, hurt: Hurt = by_chance) -> int:
     if any(not forgetful.issuperset((name, *peers)) for name, peers in void.items()):
         raise SeedError(seed, f"void, though one of both knew better: {void}")
     result = trade_result(market, facts, cell.sent)
-    liar, lie = lie_of(seed, tuple(told)) or ("", None)
+    names = tuple(told)
+    lied = lie_of(seed, plan_of(seed, names), names) if hurt is by_chance else None
     disputed = {frozenset((name, peer)) for name, each in facts.items() for peer in each.disputes}
     certified_s = _certified_s(cell)
-    if lie is not None and lie.at_s <= certified_s:
+    if lied is not None and lied[1].at_s <= certified_s:
+        liar, lie = lied
         if any(liar not in pair for pair in disputed):
             raise SeedError(seed, f"in a dispute, though only {liar} lies: {disputed}")
         if disputed or certified_s <= lie.end_s + LIES_LAST_S:
