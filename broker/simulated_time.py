@@ -63,12 +63,12 @@ class SimulatedTime:
         self._ready: list[Deed] = []
         self._ready_s = begin_s
 
-    def at(self, at_s: float, action: Callable[..., None], *given: Any, turn: int = -1) -> int:
-        """Do something with what is given, at a time; return the number of this wish."""
-        return self.put(at_s, Call(turn, action, given))
+    def at(self, at_s: float, action: Callable[..., None], *given: Any, turn: int = -1) -> None:
+        """Do something with what is given, at a time."""
+        self.put(at_s, Call(turn, action, given))
 
-    def put(self, at_s: float, deed: Deed) -> int:
-        """Do or deliver something at a time; return the number of this wish."""
+    def put(self, at_s: float, deed: Deed) -> None:
+        """Do or deliver something at a time."""
         self.asked += 1
         others = self._due.get(at_s)
         if others is None:
@@ -76,7 +76,6 @@ class SimulatedTime:
             heappush(self._times, at_s)
         else:
             others.append(deed)
-        return self.asked
 
     def do(self, deed: Deed) -> None:
         """Do or deliver something now."""
