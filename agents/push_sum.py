@@ -23,6 +23,7 @@ average consensus", IFAC World Congress 2017.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from hashlib import shake_256
 from struct import Struct as Packing
 from typing import NamedTuple
@@ -83,6 +84,11 @@ def _share(mass: int) -> int:
     return max(-_SHARE_MAX, min(mass >> 1, _SHARE_MAX))
 
 
+@cache
+def _packing(size: int) -> Packing:
+    return Packing(f"<{size}q")
+
+
 def _grow(masses: Mass, change: Iterable[int]) -> None:
     for place, each in enumerate(change):
         masses[place] += each
@@ -124,19 +130,19 @@ class _Link:
         "tries",
     )
 
-    def __init__(self, own: int, theirs: int, size: int) -> None:
+    def __init__(self, own: int, theirs: int, nothing: tuple[int, ...]) -> None:
         self.own = own
         self.theirs = theirs
-        self.given = [0] * size
-        self.taken = [0] * size
+        self.given = list(nothing)
+        self.taken = list(nothing)
         # The part of what was given that is mask, and whether it hides the input of now.
-        self.mask = [0] * size
+        self.mask: Sequence[int] = nothing
         self.masked = False
         self.seq = 0
         self.acknowledged = 0
         self.heard = 0
-        # The tick of each message that is not acknowledged.
-        self.told: dict[int, int] = {}
+        # The tick of each message after the last acknowledged one.
+        self.told: list[int] = []
         self.tries = 0
 
 
@@ -158,6 +164,25 @@ class PushSum:
         neighbours gives nothing then, since it could hide nothing
     """
 
+    # A cell in simulation has thousands of members, and takes as long as to fetch their memory.
+    __slots__ = (
+        "_covered",
+        "_delay",
+        "_good",
+        "_input",
+        "_links",
+        "_mask",
+        "_mass",
+        "_nothing",
+        "_now",
+        "_packing",
+        "_pass",
+        "_session",
+        "_spread",
+        "_unheard",
+        "_weight",
+    )
+
     def __init__(
         self, inputs: Sequence[float], session: int, *, relay: bool = False, mask: float = 0.0
     ) -> None:
@@ -173,8 +198,12 @@ class PushSum:
         self._session = session
         self._links: dict[str, _Link] = {}
         self._pass: list[str] = []
-        self._unheard: dict[str, None] = {}
-        self._packing = Packing(f"<{len(self._mass)}q")
+        self._unheard: list[str] = []
+        # All of this is gone through at every message, and a cell has thousands of members: what
+        # does not change is shared, and what changes is changed in place.
+        self._nothing = (0,) * len(self._mass)
+        self._packing = _packing(len(self._mass))
+        # The mass when its weight was last large enough to divide by, while it is not.
         self._good = list(self._mass)
         # Ticks so far, and how many an acknowledgement takes: mean and deviation.
         self._now = 0
@@ -193,7 +222,7 @@ class PushSum:
         also None while fewer than two neighbours hold one, and far off until the masks of all have
         mixed: to be trusted no sooner than all have voted that theirs stand still.
         """
-        *sums, weight = self._good
+        *sums, weight = self._mass if self._mass[-1] >= _FLOOR // 2 else self._good
         known = self._covered and weight >= _FLOOR // 2
         return tuple(each / weight for each in sums) if known else None
 
@@ -223,7 +252,7 @@ class PushSum:
             raise ValueError(f"{len(inputs)} inputs where {len(self._input) - 1} were")
         if new == self._input:
             return
-        self._add(a - b for a, b in zip(new, self._input, strict=True))
+        self._add([a - b for a, b in zip(new, self._input, strict=True)])
         self._input = new
         for link in self._links.values():
             link.masked = False
@@ -240,7 +269,8 @@ class PushSum:
     def close_link(self, peer: str) -> None:
         """Take back all that passed over a link, because the peer crashed, left or is silent."""
         link = self._links.pop(peer, None)
-        self._unheard.pop(peer, None)
+        if peer in self._unheard:
+            self._unheard.remove(peer)
         if link is not None:
             self._take_back(link)
 
@@ -262,8 +292,9 @@ class PushSum:
             return None
         peer, link = next_peer, self._links[next_peer]
         link.seq += 1
-        link.told[link.seq] = self._now
-        self._unheard[peer] = None
+        link.told.append(self._now)
+        if peer not in self._unheard:
+            self._unheard.append(peer)
         if not link.theirs:
             return peer, self._greeting(link)
         if self._covered and self._mass[-1] >= _FLOOR:
@@ -303,7 +334,7 @@ class PushSum:
         return [*(round(each / UNIT) for each in inputs), self._weight]
 
     def _new_link(self, peer: str, theirs: int) -> _Link:
-        link = self._links[peer] = _Link(self._session, theirs, len(self._mass))
+        link = self._links[peer] = _Link(self._session, theirs, self._nothing)
         self._session += 1
         return link
 
@@ -324,23 +355,24 @@ class PushSum:
 
     def _give(self, link: _Link, amount: Mass) -> None:
         _grow(link.given, amount)
-        self._add(-each for each in amount)
+        self._add([-each for each in amount])
 
     def _greeting(self, link: _Link) -> Heard:
         return Heard(link.own, link.theirs, 0)
 
     def _acknowledge(self, peer: str, link: _Link, seq: int) -> None:
         """Note that a neighbour has all up to a message."""
-        if seq in link.told:
+        if link.acknowledged < seq <= link.seq:
             # As in connections that retransmit: Jacobson, "Congestion avoidance and control", 1988.
-            off = self._now - link.told[seq] - self._delay
+            off = self._now - link.told[seq - link.acknowledged - 1] - self._delay
             self._delay += off / 8
             self._spread += (abs(off) - self._spread) / 4
-        link.acknowledged = max(link.acknowledged, min(seq, link.seq))
-        link.told = {later: tick for later, tick in link.told.items() if later > seq}
+            del link.told[: seq - link.acknowledged]
+            link.acknowledged = seq
         if link.acknowledged == link.seq:
             link.tries = 0
-            self._unheard.pop(peer, None)
+            if peer in self._unheard:
+                self._unheard.remove(peer)
 
     def _meet(self, link: _Link, session: int) -> None:
         """Begin anew with a later session of the peer; the own number stays.
@@ -348,31 +380,30 @@ class PushSum:
         With a new one of our own the two ends would go on outdoing each other.
         """
         self._take_back(link)
-        size = len(self._mass)
-        link.theirs, link.given, link.taken, link.heard = session, [0] * size, [0] * size, 0
-        link.mask, link.masked = [0] * size, False
+        link.theirs, link.heard = session, 0
+        link.given, link.taken = list(self._nothing), list(self._nothing)
+        link.mask, link.masked = self._nothing, False
 
     def _take_back(self, link: _Link) -> None:
-        self._add(a - b for a, b in zip(link.given, link.taken, strict=True))
+        self._add([a - b for a, b in zip(link.given, link.taken, strict=True)])
 
-    def _add(self, change: Iterable[int]) -> None:
+    def _add(self, change: Mass) -> None:
+        if self._mass[-1] + change[-1] < _FLOOR // 2 <= self._mass[-1]:
+            self._good = list(self._mass)
         _grow(self._mass, change)
-        # Remembered while the weight is large enough to divide by.
-        if self._mass[-1] >= _FLOOR // 2:
-            self._good[:] = self._mass
 
     def _late_peer(self) -> str | None:
         """Return the neighbour that should have acknowledged by now, if there is one."""
         due = self._now - self._delay - 2.0 * self._spread
         for peer in list(self._unheard):
             link = self._links[peer]
-            if link.told[link.seq] >= due:
+            if link.told[-1] >= due:
                 continue
             if link.tries < RETRIES:
                 link.tries += 1
                 return peer
             link.tries = 0
-            del self._unheard[peer]
+            self._unheard.remove(peer)
         return None
 
     def _turn(self, rng: np.random.Generator) -> str | None:

@@ -154,7 +154,7 @@ def test_a_message_that_comes_again_changes_nothing() -> None:
     said = [pushed(one) for _ in range(3)]
     for message in (said[0], said[2]):
         other.receive("a", message)
-    before = other._mass
+    before = list(other._mass)
     for message in (said[2], said[0], said[1]):
         answer = other.receive("a", message)
         assert answer is not None, "it is acknowledged all the same"
@@ -222,6 +222,18 @@ def test_who_never_answers_is_given_up_and_its_share_taken_back() -> None:
         assert one.tick(np.random.default_rng(0)) is not None
     assert one.tick(np.random.default_rng(0)) is None
     assert one.links == ()
+    assert one._mass == one._input
+
+
+def test_nobody_can_acknowledge_what_was_not_said_yet() -> None:
+    one, other = pair(1.0, 3.0)
+    answer = other.receive("a", pushed(one))
+    assert answer is not None
+    early = msgspec.structs.replace(answer[1], seq=10**6)
+    for _ in range(UNANSWERED_MAX):
+        assert one.receive("b", early) is None
+        one.tick(np.random.default_rng(0))
+    assert one.links == (), "it is given up, as one that is silent"
     assert one._mass == one._input
 
 
