@@ -14,6 +14,8 @@ Where shares cannot be lent, as with voltages, all must be small: `StoppingTest`
 without grants, and `Attendance` says who has spoken in an epoch and who is still there.
 """
 
+from functools import lru_cache
+
 SILENT_EPOCHS = 2
 """Epochs without a word after which a member no longer counts."""
 
@@ -25,12 +27,18 @@ class Agreement:
     ----------
     own : index of the member in the roster
     size : members of the roster; > 0
+
+    Attributes
+    ----------
+    everyone, votes, excused : a bit for each member, each that has voted, and each that is down
+    voted : whether the own vote has been given
     """
 
     def __init__(self, own: int, size: int) -> None:
-        self._own_bit = 1 << own
-        self.everyone = (1 << size) - 1
+        self._own = own
+        self.everyone = _everyone(size)
         self.votes = 0
+        self.voted = False
         self.excused = 0
         self._balance = 0.0
         self._declared = False
@@ -39,18 +47,28 @@ class Agreement:
         self._wants: dict[str, float] = {}
 
     @property
-    def voted(self) -> bool:
-        """True when the own vote has been given."""
-        return bool(self.votes & self._own_bit)
-
-    @property
     def complete(self) -> bool:
-        """True when all members have voted, or are excused: the plan is good enough.
+        """True when all members have voted, or are excused: the plan is good enough."""
+        return self.is_complete(self.votes)
+
+    def is_complete(self, votes: int) -> bool:
+        """Return whether these votes are those of all members that are not excused.
 
         Members that are known to be down are excused locally, by setting their bits of `excused`;
         that is no vote and is told to nobody.
         """
-        return self.votes | self.excused == self.everyone
+        return (votes | self.excused if self.excused else votes) == self.everyone
+
+    def take(self, votes: int) -> None:
+        """Take in who has voted, a bit each.
+
+        Of ten thousand members the bits are a thousand bytes, so what needs them all is done when
+        they change, and not whenever it is asked for.
+        """
+        known = self.votes | votes & self.everyone
+        if known != self.votes:
+            self.votes = known
+            self.voted = self.voted or bool(known >> self._own & 1)
 
     @property
     def debt_eur(self) -> float:
@@ -63,17 +81,15 @@ class Agreement:
         self._balance += allowance_eur - gap_eur
         self._vote()
 
-    def hear(self, peer: str, votes: int, debt_eur: float, granted_eur: float) -> bool:
-        """Take a peer's tally in; return True when it told anything new."""
-        before = self.votes
-        self.votes |= votes & self.everyone
+    def hear(self, peer: str, votes: int, debt_eur: float, granted_eur: float) -> None:
+        """Take a peer's tally in."""
+        self.take(votes)
         fresh = granted_eur - self._taken.get(peer, 0.0)
         if fresh > 0.0:
             self._taken[peer] = granted_eur
             self._balance += fresh
         self._wants[peer] = debt_eur
         self._vote()
-        return self.votes != before
 
     def granted_eur(self, peer: str) -> float:
         """Return the running total given to a peer, EUR, after giving what it lacks if possible."""
@@ -86,8 +102,8 @@ class Agreement:
         return self._given.get(peer, 0.0)
 
     def _vote(self) -> None:
-        if self._declared and self._balance >= 0.0:
-            self.votes |= self._own_bit
+        if self._declared and self._balance >= 0.0 and not self.voted:
+            self.take(1 << self._own)
 
 
 class StoppingTest:
@@ -145,7 +161,7 @@ class StoppingTest:
         elif round_ > self.round:
             self._open(round_)
         if round_ == self.round:
-            self._agreement.votes |= votes & self._agreement.everyone
+            self._agreement.take(votes)
             self._released = self._released or self._agreement.complete
 
     def _open(self, round_: int) -> None:
@@ -207,3 +223,9 @@ class Attendance:
         for kept in (self._spoken, self._quiet):
             for old in [known for known in kept if known < max(kept) - 2 * SILENT_EPOCHS]:
                 del kept[old]
+
+
+@lru_cache(maxsize=4)
+def _everyone(size: int) -> int:
+    """Return a bit for each member: one number for all the thousands that may share a process."""
+    return (1 << size) - 1

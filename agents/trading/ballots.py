@@ -55,6 +55,7 @@ class Ballots:
     """
 
     def __init__(self, own: int, size: int) -> None:
+        self._size = size
         self._full = _full_blocks(size)
         self._bytes = len(self._full[0])
         self._own = self.block(own)
@@ -83,14 +84,10 @@ class Ballots:
         """Return which members have voted by what was told, as bits over the roster."""
         if len(self._full) == 1:
             return self._inside(0, told)
-        mask, votes, bits = int.from_bytes(told, "little"), 0, 8 * self._bytes
-        if mask:
-            nothing = bytes(self._bytes)
-            parts = (full if mask >> k & 1 else nothing for k, full in enumerate(self._full))
-            votes = int.from_bytes(b"".join(parts), "little")
+        votes = _whole_blocks(self._size, told)
         for each in blocks:
             if each.block < len(self._full):
-                votes |= self._inside(each.block, each.votes) << bits * each.block
+                votes |= self._inside(each.block, each.votes) << 8 * self._bytes * each.block
         return votes
 
     def _inside(self, block: int, votes: bytes) -> int:
@@ -108,13 +105,13 @@ class Ballots:
         hurt: list[BlockVotes] = []
         home: tuple[BlockVotes, ...] = ()
         for k, full in enumerate(self._full):
-            part = slice(k * self._bytes, k * self._bytes + len(full))
-            if there[part] == full:
+            begin, end = k * self._bytes, k * self._bytes + len(full)
+            if there.startswith(full, begin):
                 whole |= 1 << k
-            elif down[part].strip(b"\0"):
-                hurt.append(BlockVotes(k, there[part]))
+            elif down and down[begin:end].strip(b"\0"):
+                hurt.append(BlockVotes(k, there[begin:end]))
             elif k == self._own:
-                home = (BlockVotes(k, there[part]),)
+                home = (BlockVotes(k, there[begin:end]),)
         self._told = whole.to_bytes((len(self._full) + 7) // 8, "little")
         self._open = tuple(hurt)
         self._home = (*home, *hurt)
@@ -136,3 +133,12 @@ def _full_blocks(size: int) -> tuple[bytes, ...]:
     length = _block_bytes(size)
     everyone = ((1 << size) - 1).to_bytes((size + 7) // 8, "little")
     return tuple(everyone[k : k + length] for k in range(0, len(everyone), length))
+
+
+@lru_cache(maxsize=1024)
+def _whole_blocks(size: int, told: bytes) -> int:
+    """Return the votes of the blocks that are told to be whole, as bits over the roster."""
+    mask, blocks = int.from_bytes(told, "little"), _full_blocks(size)
+    nothing = bytes(len(blocks[0]))
+    parts = (full if mask >> k & 1 else nothing for k, full in enumerate(blocks))
+    return int.from_bytes(b"".join(parts), "little")

@@ -7,7 +7,6 @@ lower ones. Trading goes on meanwhile.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from math import log2
 
 from peercell.agents.agreement import Agreement
@@ -47,7 +46,7 @@ class Closing:
     def __init__(self, settings: TraderSettings, links: Mapping[str, LinkPair]) -> None:
         self.settings = settings
         self.links = links
-        self._places = _places_in(settings.roster)
+        self._places = _places.of(settings.roster)
         self.own = self._places[settings.name]
         self._ballots = Ballots(self.own, len(settings.roster))
         self.excused = 0
@@ -138,19 +137,17 @@ class Closing:
     def hear_tally(self, sender: str, message: Tally) -> list[Send]:
         """Take votes and grants in; answer those who know less than what is decided."""
         votes = self._ballots.read(message.votes, message.blocks)
-        everyone = self.agreement.everyone
-        if votes | self.excused == everyone:
+        if self.agreement.is_complete(votes):
             # An attempt that we have left may have come to its end without us.
             self.hear_decided(message.attempt)
         if self._follow(message.attempt):
-            own = 1 << self.own
-            self._is_spoken |= bool(votes & own and not self.agreement.votes & own)
+            self._is_spoken |= not self.agreement.voted and bool(votes >> self.own & 1)
             self.agreement.hear(sender, votes, message.debt_eur, message.granted_eur)
             self._note_vote()
             if self.decided is None:
                 return []
         # Who knows that all have voted is told nothing, so nobody answers an answer.
-        return [] if votes == everyone else self.tell(sender)
+        return [] if votes == self.agreement.everyone else self.tell(sender)
 
     def hear_decided(self, attempt: int) -> None:
         """Take in that all have voted for an attempt, which counts if it is our last as well."""
@@ -301,10 +298,23 @@ class Closing:
         return Tally(self.epoch, self.attempt, votes, debt_eur, granted_eur, blocks)
 
 
-@lru_cache(maxsize=4)
-def _places_in(roster: tuple[str, ...]) -> Mapping[str, int]:
-    """Return the place of each member; made once where thousands of traders share a process."""
-    return {peer: place for place, peer in enumerate(roster)}
+class _Places:
+    """The place of each member; made once where thousands of traders share a roster."""
+
+    def __init__(self) -> None:
+        self._roster: tuple[str, ...] = ()
+        self._places: Mapping[str, int] = {}
+
+    def of(self, roster: tuple[str, ...]) -> Mapping[str, int]:
+        """Return the places in a roster."""
+        # Not by `lru_cache`: to hash the names takes as long as to number them.
+        if roster is not self._roster:
+            self._roster = roster
+            self._places = {peer: place for place, peer in enumerate(roster)}
+        return self._places
+
+
+_places = _Places()
 
 
 def _turnover(plan: Position) -> float:

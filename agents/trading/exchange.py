@@ -80,6 +80,10 @@ class CellBook:
         self.links = links_by_peer(name, cell.links)
         self.bilateral = len(cell.members) == 2
         self.quotes: dict[str, CurveQuote] = {}
+        # Who is to be heard before something is learnt, and who has repeated its last quote: it
+        # says nothing for long, so nobody waits for it.
+        self.awaited: set[str] = set()
+        self.resting: set[str] = set()
         self.sent: CurveQuote | None = None
         self.sent_look = 0
         self.silence = REPEAT_LOOKS
@@ -90,7 +94,7 @@ class CellBook:
     def curve_to(self, peer: str, period: int, plain: bool) -> BilateralCurve:
         """Return the import curve towards one neighbour; with `plain` its price stands still."""
         quote = self.quotes.get(peer)
-        pair = self.links.get(peer, LinkPair())
+        pair = self.links.get(peer, _NO_LINKS)
         if quote is None:
             return BilateralCurve(None, None, 0.0, 1.0)
         level, slope = quote.level_eur_per_kwh[period], quote.slope_eur_per_kwh2[period]
@@ -148,6 +152,9 @@ class CellBook:
         )
 
 
+_NO_LINKS = LinkPair()
+
+
 def _moved(before: tuple[float, ...], now: tuple[float, ...], small: float) -> bool:
     """Tell whether any entry differs by more than a small amount."""
     return any(abs(new - old) > small for old, new in zip(before, now, strict=True))
@@ -184,9 +191,6 @@ class CurveExchange:
         self.heard: dict[str, tuple[float, ...]] = {}
         # None until a look has known of quotes.
         self._planned: dict[str, tuple[float, ...]] | None = None
-        self._awaited: set[tuple[str, str]] = set()
-        # Who has repeated its last quote: it says nothing for long, so nobody waits for it.
-        self._resting: set[tuple[str, str]] = set()
         self._learnt: dict[str, tuple[float, ...]] = {}
         self._learnt_look = 0
         self._news = True
@@ -203,11 +207,11 @@ class CurveExchange:
         old = book.quotes.get(sender)
         if old is None or (message.session, message.seq) > (old.session, old.seq):
             book.quotes[sender] = message
-            self._awaited.discard((book.name, sender))
+            book.awaited.discard(sender)
             if old is not None and _line(old) == _line(message):
-                self._resting.add((book.name, sender))
+                book.resting.add(sender)
             else:
-                self._resting.discard((book.name, sender))
+                book.resting.discard(sender)
             self.heard[sender] = message.price_eur_per_kwh
             self._news = True
         return []
@@ -240,13 +244,14 @@ class CurveExchange:
         self._looks += 1
         news, self._news = self._news, False
         if news:
-            learn = not self._awaited or self._looks - self._learnt_look >= LEARN_LOOKS
+            waits = any(book.awaited for book in self.books)
+            learn = not waits or self._looks - self._learnt_look >= LEARN_LOOKS
             for t, period in enumerate(self.periods):
                 self._respond(t, period, self._moves(t) if learn else None)
             if learn:
                 self._learnt_look = self._looks
-                everyone = {(book.name, peer) for book in self.books for peer in book.quotes}
-                self._awaited = everyone - self._resting
+                for book in self.books:
+                    book.awaited = book.quotes.keys() - book.resting
                 self._learnt = dict(self.heard)
             self.prices = tuple(period.price for period in self.periods)
             self._planned = self._plan() if self.heard else None
