@@ -79,7 +79,7 @@ class Member(Agent):
             self.model.carry(self.name, *told)
 
 
-@dataclass
+@dataclass(slots=True)
 class Pusher:
     """The same as a role: it sends to its neighbours."""
 
@@ -133,9 +133,9 @@ def names_of(count: int) -> tuple[str, ...]:
 
 def simulated(count: int) -> Simulation:
     cell = Simulation(seed=1)
-    near = overlay(names_of(count), RINGS)
+    near, rng = overlay(names_of(count), RINGS), np.random.default_rng(1)
     for k, name in enumerate(names_of(count)):
-        cell.start(name, Pusher(float(k), near[name], np.random.default_rng(k)))
+        cell.start(name, Pusher(float(k), near[name], rng))
     return cell
 
 

@@ -7,7 +7,6 @@ the number within the sender's run, expiry, body and ranges. All state of receiv
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -42,8 +41,7 @@ class Heard(Struct, frozen=True, array_like=True):
     missing: Count
 
 
-@dataclass(slots=True)
-class _Sender:
+class _Sender(Struct, gc=False):
     """What was seen of a sender in its present run: all from `base` to `top` but the `gaps`.
 
     Of these `lost` are so old that they are not among the gaps any more, and do not count. Most
@@ -53,10 +51,10 @@ class _Sender:
     incarnation: int
     base: int
     top: int
-    gaps: frozenset[int] = frozenset()
-    lost: int = 0
     applied: int = 0
     refused: int = 0
+    lost: int = 0
+    gaps: frozenset[int] = frozenset()
 
     @property
     def missing(self) -> int:
@@ -74,6 +72,15 @@ class Gate:
     ----------
     refused : messages that did not, by reason
     """
+
+    __slots__ = (
+        "_applied_before",
+        "_bodies",
+        "_missing_before",
+        "_senders",
+        "_warned",
+        "refused",
+    )
 
     def __init__(self, codec: Codec) -> None:
         self.refused: Counter[Drop] = Counter()

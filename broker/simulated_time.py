@@ -48,14 +48,12 @@ class SimulatedTime:
     Attributes
     ----------
     now_s : s, virtual time
-    asked : number of the last thing that was asked for, from 1
     """
 
     def __init__(
         self, begin_s: float = 0.0, deliver: Callable[[Any], None] = lambda _delivery: None
     ) -> None:
         self.now_s = begin_s
-        self.asked = 0
         self._deliver = deliver
         # Times at which something is due, and what; and of the time that has come, the last first.
         self._times: list[float] = []
@@ -69,7 +67,6 @@ class SimulatedTime:
 
     def put(self, at_s: float, deed: Deed) -> None:
         """Do or deliver something at a time."""
-        self.asked += 1
         others = self._due.get(at_s)
         if others is None:
             self._due[at_s] = [deed]

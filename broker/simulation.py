@@ -36,7 +36,7 @@ from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.shim import Shim
 from peercell.broker.outbound import LIFETIME_S
 from peercell.broker.security.caller import Caller
-from peercell.broker.simulated_peer import INBOX_MAX, Arrival, Peer, up_to
+from peercell.broker.simulated_peer import INBOX_MAX, Alarm, Arrival, Line, Peer, up_to
 from peercell.broker.simulated_time import Call, Deed, SimulatedTime
 from peercell.broker.simulated_words import Words, far_end
 from peercell.broker.trace import Trace
@@ -90,7 +90,7 @@ class Simulation(Model):
         self.datacollector = DataCollector(
             {"now_s": "now_s", "sent": "sent", "applied": "applied", "in_flight": "in_flight"}
         )
-        self._time = SimulatedTime(deliver=self._arrive)
+        self._time = SimulatedTime(deliver=self._deliver)
         self._steady_s = network.steady_s
         self._near = near
         self._lost: Counter[Drop] = Counter()
@@ -242,28 +242,24 @@ class Simulation(Model):
 
     def _meet(self, peer: Peer, event: Event) -> None:
         """Give a peer an event that is no message and no timer."""
-        if peer.inbox is not None and self._holds(peer, Call(peer.turn, self._meet, (peer, event))):
-            return
-        self._happen(peer, event, _encode(event))
+        if not self._holds(peer, Call(peer.turn, self._meet, (peer, event))):
+            self._happen(peer, event, _encode(event))
 
-    def _fire(self, peer: Peer, timer: str, token: int) -> None:
-        if peer.timers.get(timer) != token:
-            return
-        if peer.inbox is not None and self._holds(
-            peer, Call(peer.turn, self._fire, (peer, timer, token))
-        ):
-            return
-        del peer.timers[timer]
-        self._happen(peer, TimerFired(timer), timer.encode())
+    def _deliver(self, delivery: Arrival | Alarm) -> None:
+        peer = self._peers[delivery.turn]
+        if isinstance(delivery, Arrival):
+            self._arrive(peer, delivery)
+        elif peer.timers.get(delivery.timer) is delivery and not self._holds(peer, delivery):
+            del peer.timers[delivery.timer]
+            self._happen(peer, TimerFired(delivery.timer), delivery.timer.encode())
 
-    def _arrive(self, arrival: Arrival) -> None:
+    def _arrive(self, peer: Peer, arrival: Arrival) -> None:
         """Let a message reach a peer, if that still lives as when it was sent."""
-        peer = self._peers[arrival.turn]
-        if peer.role is None or self.lives[arrival.turn] != arrival.life:
+        if peer.role is None or self.lives[peer.turn] != arrival.life:
             self.in_flight -= 1
             self._lost[Drop.DOWN] += 1
             return
-        if peer.inbox is not None and self._holds(peer, arrival):
+        if self._holds(peer, arrival):
             return
         self.in_flight -= 1
         envelope = arrival.envelope
@@ -276,8 +272,10 @@ class Simulation(Model):
     def _holds(self, peer: Peer, deed: Deed) -> bool:
         """Let something wait while a peer stands still; return whether it does."""
         inbox = peer.inbox
+        if inbox is None:
+            return False
         wakes_s = peer.wakes_s(self.now_s)
-        if inbox is None or (not inbox and wakes_s <= self.now_s):
+        if not inbox and wakes_s <= self.now_s:
             return False
         if len(inbox) >= INBOX_MAX and isinstance(deed, Arrival):
             self.in_flight -= 1
@@ -336,9 +334,8 @@ class Simulation(Model):
         self._trace.note(_encode(action))
         match action:
             case SetTimer(name=timer, after_s=after_s):
-                token = peer.timers[timer] = self._time.asked + 1
-                at_s = self.now_s + after_s
-                self._time.at(at_s, self._fire, peer, timer, token, turn=peer.turn)
+                alarm = peer.timers[timer] = Alarm(peer.turn, timer)
+                self._time.put(self.now_s + after_s, alarm)
             case CancelTimer(name=timer):
                 peer.timers.pop(timer, None)
             case Record(fact=fact):
@@ -353,8 +350,10 @@ class Simulation(Model):
                 assert_never(action)
 
     def _send(self, peer: Peer, to: str, message: Message) -> None:
-        number = peer.told.get(to, 0)
-        peer.told[to] = number + 1
+        line = peer.lines.get(to)
+        if line is None:
+            line = peer.lines[to] = Line(self._turn(to))
+        number, line.said = line.said, line.said + 1
         now_s, shim, twist = self._time.now_s, self.shim, None
         if shim.has_words:
             twist = shim.twist(Parcel(peer.name, to, peer.incarnation, number), message)
@@ -384,17 +383,16 @@ class Simulation(Model):
         delays_s = fate.delays_s if twist is None else (*fate.delays_s, *twist.again_s)
         self.duplicated += len(delays_s) - 1
         for delay_s in delays_s:
-            self._post(envelope, at_s + delay_s)
+            self._post(line.turn, envelope, at_s + delay_s)
         for name in () if twist is None else twist.names:
             self.duplicated += 1
             seq = peer.forged[name, to] = peer.forged.get((name, to), 0) + 1
             forged = structs.replace(envelope, src=name, seq=seq, body=raw)
-            self._post(forged, at_s, far_end(peer.name))
+            self._post(line.turn, forged, at_s, far_end(peer.name))
 
-    def _post(self, envelope: Incoming, at_s: float, caller: Caller | None = None) -> None:
-        turn = self._turn(envelope.dst)
+    def _post(self, turn: int, said: Incoming, at_s: float, by: Caller | None = None) -> None:
         self.in_flight += 1
-        self._time.put(at_s, Arrival(turn, self.lives[turn], envelope, caller))
+        self._time.put(at_s, Arrival(turn, self.lives[turn], said, by))
 
 
 _encode = msgpack.Encoder().encode

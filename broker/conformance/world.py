@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import NamedTuple
 
 from peercell.agents.messages import Message
@@ -94,6 +95,7 @@ class World:
         self._lives: Counter[str] = Counter()
         self._sent: Counter[tuple[str, str]] = Counter()
         self._steps_max = steps_max
+        self._alarms = count(1)
         self._time = SimulatedTime(BEGIN_S)
 
     @property
@@ -169,7 +171,7 @@ class World:
             case Send(to=to, message=message):
                 self._send(name, to, message)
             case SetTimer(name=timer, after_s=after_s) if 0.0 <= after_s < math.inf:
-                number = self.timers[name, timer] = self._time.asked + 1
+                number = self.timers[name, timer] = next(self._alarms)
                 self._time.at(self.now_s + after_s, self._fire, name, timer, number)
             case CancelTimer(name=timer):
                 self.timers.pop((name, timer), None)
