@@ -26,10 +26,10 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from hashlib import shake_256
 from struct import Struct as Packing
-from typing import NamedTuple
 
 import numpy as np
 
+from peercell.agents.push_sum_links import Account, Link, Mass
 from peercell.agents.push_sum_messages import NUMBER_BYTES, SUMS_MAX, Heard, PushSumMessage, Sum
 
 UNIT = 2.0**-40
@@ -61,8 +61,6 @@ _SHARE_MAX = (_MODULUS // 2 - 2 * round(INPUT_MAX / UNIT)) // UNANSWERED_MAX
 # What one neighbour sees has to hold the mask of another one.
 _MASKED_MIN = 2
 
-Mass = list[int]
-
 
 def _wrapped(number: int) -> int:
     """Return the number between -2^63 and 2^63 that is the same up to multiples of 2^64."""
@@ -92,58 +90,6 @@ def _packing(size: int) -> Packing:
 def _grow(masses: Mass, change: Iterable[int]) -> None:
     for place, each in enumerate(change):
         masses[place] += each
-
-
-class Account(NamedTuple):
-    """What has passed over a link since its two sessions met, in units of mass.
-
-    What an end has taken is what the other one has given, once it has heard the last message.
-
-    Parameters
-    ----------
-    sessions : of this end and of the other
-    seq, given : number of the last message that was sent, and all that was given up to it
-    heard, taken : number of the last one that was heard, and all that was taken up to it
-    """
-
-    sessions: tuple[int, int]
-    seq: int
-    given: tuple[int, ...]
-    heard: int
-    taken: tuple[int, ...]
-
-
-class _Link:
-    """One end of a link: what was given and taken since the two sessions met."""
-
-    __slots__ = (
-        "acknowledged",
-        "given",
-        "heard",
-        "mask",
-        "masked",
-        "own",
-        "seq",
-        "taken",
-        "theirs",
-        "told",
-        "tries",
-    )
-
-    def __init__(self, own: int, theirs: int, nothing: tuple[int, ...]) -> None:
-        self.own = own
-        self.theirs = theirs
-        self.given = list(nothing)
-        self.taken = list(nothing)
-        # The part of what was given that is mask, and whether it hides the input of now.
-        self.mask: Sequence[int] = nothing
-        self.masked = False
-        self.seq = 0
-        self.acknowledged = 0
-        self.heard = 0
-        # The tick of each message after the last acknowledged one.
-        self.told: list[int] = []
-        self.tries = 0
 
 
 class PushSum:
@@ -196,7 +142,7 @@ class PushSum:
         self._input = self._fixed(inputs)
         self._mass = list(self._input)
         self._session = session
-        self._links: dict[str, _Link] = {}
+        self._links: dict[str, Link] = {}
         self._pass: list[str] = []
         self._unheard: list[str] = []
         # All of this is gone through at every message, and a cell has thousands of members: what
@@ -333,8 +279,8 @@ class PushSum:
                 raise ValueError(f"an input of {each}, larger than {INPUT_MAX:g}: choose its unit")
         return [*(round(each / UNIT) for each in inputs), self._weight]
 
-    def _new_link(self, peer: str, theirs: int) -> _Link:
-        link = self._links[peer] = _Link(self._session, theirs, self._nothing)
+    def _new_link(self, peer: str, theirs: int) -> Link:
+        link = self._links[peer] = Link.between(self._session, theirs, self._nothing)
         self._session += 1
         return link
 
@@ -353,14 +299,14 @@ class PushSum:
                 link.mask, link.masked = mask, True
         return len(met) >= _MASKED_MIN
 
-    def _give(self, link: _Link, amount: Mass) -> None:
+    def _give(self, link: Link, amount: Mass) -> None:
         _grow(link.given, amount)
         self._add([-each for each in amount])
 
-    def _greeting(self, link: _Link) -> Heard:
+    def _greeting(self, link: Link) -> Heard:
         return Heard(link.own, link.theirs, 0)
 
-    def _acknowledge(self, peer: str, link: _Link, seq: int) -> None:
+    def _acknowledge(self, peer: str, link: Link, seq: int) -> None:
         """Note that a neighbour has all up to a message."""
         if link.acknowledged < seq <= link.seq:
             # As in connections that retransmit: Jacobson, "Congestion avoidance and control", 1988.
@@ -374,7 +320,7 @@ class PushSum:
             if peer in self._unheard:
                 self._unheard.remove(peer)
 
-    def _meet(self, link: _Link, session: int) -> None:
+    def _meet(self, link: Link, session: int) -> None:
         """Begin anew with a later session of the peer; the own number stays.
 
         With a new one of our own the two ends would go on outdoing each other.
@@ -384,7 +330,7 @@ class PushSum:
         link.given, link.taken = list(self._nothing), list(self._nothing)
         link.mask, link.masked = self._nothing, False
 
-    def _take_back(self, link: _Link) -> None:
+    def _take_back(self, link: Link) -> None:
         self._add([a - b for a, b in zip(link.given, link.taken, strict=True)])
 
     def _add(self, change: Mass) -> None:
