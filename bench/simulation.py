@@ -39,7 +39,7 @@ SIZES = (100, 1_000, 10_000)
 # Peers times rounds of a measurement, whatever the size, so that all last about as long.
 WORK = 100_000
 WARM_UP, MANGO_WORK = 10, 20_000
-PASSES = 3
+PASSES = 5
 TRADERS = {100: 8, 300: 3, 1_000: 1, 3_000: 1, 10_000: 1}
 """Sizes of markets, and how often each is traded out."""
 RINGS = 2

@@ -1,6 +1,6 @@
 """A whole cell in this process on a virtual clock: the same plan, the same roles, no sockets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -9,8 +9,10 @@ from peercell.agents.protocol import Role
 from peercell.broker.config import Network, load_grid
 from peercell.broker.faults.network import LinkFaults
 from peercell.broker.faults.plan import FaultPlan
+from peercell.broker.faults.shim import Shim
 from peercell.broker.faults.staging import stage, step_name
 from peercell.broker.outcomes.results import IntervalRow, Run
+from peercell.broker.outcomes.verdict import TOO_LATE
 from peercell.broker.plans.cell import plan_cell
 from peercell.broker.plans.live import RunOrder, peer_specs, read_order, run_note
 from peercell.broker.processes.crew import PeerSpec
@@ -54,15 +56,21 @@ def simulate(order: RunOrder, say: Callable[[str], None], faults: FaultPlan = NO
     check(cell, run, grid.cell)
     run.messages = cell.accounts
     run.trace_hash = cell.trace_hash
-    run.effects = tuple(
-        (cell.shim.hits[name], cell.shim.refusals.get(name, ""))
-        for name in map(step_name, range(len(faults.steps)))
-    )
+    lasted_s = plan.calendar.start_s(plan.calendar.intervals) - note.begins_s
+    run.effects = tuple(_effects(cell.shim, faults, lasted_s))
     return run
 
 
 def _build(spec: PeerSpec) -> Role:
     return build(spec.peer, spec.settings, np.random.default_rng(spec.seed))
+
+
+def _effects(shim: Shim, faults: FaultPlan, lasted_s: float) -> Iterator[tuple[int, str]]:
+    """Yield how often each step has done something, and why it has no effect, if so."""
+    for place, step in enumerate(faults.steps):
+        name = step_name(place)
+        late = TOO_LATE if step.at_s >= lasted_s else ""
+        yield shim.hits[name], shim.refusals.get(name, late)
 
 
 def _faults(network: Network) -> LinkFaults:

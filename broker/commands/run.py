@@ -11,7 +11,7 @@ from peercell.broker.commands.run_options import with_order
 from peercell.broker.configuration.toml_file import Setting
 from peercell.broker.faults.campaign import Campaign
 from peercell.broker.faults.plan import FaultPlan, read_plan
-from peercell.broker.outcomes.verdict import Verdict, verdict, verdict_text
+from peercell.broker.outcomes.verdict import Verdict, late_text, verdict, verdict_text
 from peercell.broker.plans.live import RunOrder
 from peercell.broker.processes.cell_runs import begin, end
 from peercell.broker.simulated_run import simulate
@@ -96,6 +96,8 @@ def _in_processes(home: Path, order: RunOrder, faults: FaultPlan, *, stay: bool)
         except BaseException:
             end(begun.folder)
             raise
+        late = tuple(map(late_text, campaign.to_come))
+        told = structs.replace(told, faults=(*told.faults, *late))
         if not stay:
             end(begun.folder)
     return _told(told, "peercell down" if stay else f"peercell results show {told.cell}")

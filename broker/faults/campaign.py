@@ -76,9 +76,9 @@ class Campaign:
         self._to_come = sorted(steps, key=lambda step: step.at_s)
 
     @property
-    def is_over(self) -> bool:
-        """Whether every step has begun."""
-        return not self._to_come
+    def to_come(self) -> tuple[Step, ...]:
+        """Steps that have not begun yet."""
+        return tuple(self._to_come)
 
     def begin_due(self, now_s: float, messages: Messages | None = None) -> list[StepRecord]:
         """Let the steps begin whose time has come, and return them.
@@ -141,7 +141,7 @@ def watch_campaign(
         samples.append(Sample(at_s, _gap_eur(told), seen.unmet, seen.broken))
         prices.take(told)
         _close(campaign.begun, samples[-1], seen.messages)
-        if campaign.is_over and _is_settled(campaign, samples[-1]):
+        if not campaign.to_come and _is_settled(campaign, samples[-1]):
             pairs = zip(samples, prices.residuals_eur_per_kwh(), strict=True)
             found = [structs.replace(each, residual_eur_per_kwh=off) for each, off in pairs]
             return Watched(campaign.begun, found)

@@ -68,6 +68,10 @@ class Verdict(Struct, frozen=True, kw_only=True):
     messages: Accounts | None
 
 
+TOO_LATE = "the run was over before it began"
+"""Why a step of a plan of faults has done nothing."""
+
+
 def verdict(run: Run, faults: Sequence[Step] = ()) -> Verdict:
     """Return what a run comes to in which some faults were on."""
     rows = run.intervals
@@ -108,6 +112,15 @@ def verdict(run: Run, faults: Sequence[Step] = ()) -> Verdict:
     )
 
 
+def late_text(step: Step) -> str:
+    """Return what became of a step of a plan whose time came after the end of the run."""
+    return f"{step_text(step)}: {_no_effect(TOO_LATE)}"
+
+
+def _no_effect(reason: str) -> str:
+    return f"no effect, {reason}"
+
+
 def _faults(run: Run, steps: Sequence[Step]) -> Iterator[str]:
     """Yield what was broken, and what that did where somebody has counted."""
     for place, step in enumerate(steps):
@@ -115,7 +128,7 @@ def _faults(run: Run, steps: Sequence[Step]) -> Iterator[str]:
             yield step_text(step)
             continue
         hits, refused = run.effects[place]
-        yield f"{step_text(step)}: {f'no effect, {refused}' if refused else f'{hits} hits'}"
+        yield f"{step_text(step)}: {_no_effect(refused) if refused else f'{hits} hits'}"
 
 
 def _unmet(run: Run) -> Iterator[str]:

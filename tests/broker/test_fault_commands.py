@@ -115,6 +115,14 @@ fault = { kind = "kill", on = "mg1.c1" }
 """
 
 
+LATE = """
+[[steps]]
+at_s = 600.0
+for_s = 1.0
+fault = { kind = "loss", share = 0.1 }
+"""
+
+
 def test_a_plan_is_carried_out_and_reported(cell: Cell, tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(PLAN)
     cell.json("wait", "converged", "--timeout", "20s")
@@ -130,14 +138,16 @@ def test_a_plan_is_carried_out_and_reported(cell: Cell, tmp_path: Path) -> None:
 
 
 def test_a_run_with_a_plan_tells_what_was_broken(run: Run, home: Path, tmp_path: Path) -> None:
-    (tmp_path / "plan.toml").write_text(PLAN)
+    (tmp_path / "plan.toml").write_text(PLAN + LATE)
     words = ["run", "fast.toml", "--set", "clock.intervals=3", "--faults", "plan.toml"]
     result = run("--home", str(home), *words, "-o", "json")
     told = json.loads(result.out)
     assert [text.split(",")[0] for text in told["faults"]] == [
         "f1 loss 50 % on all",
         "f2 kill mg1.c1",
+        "loss 10 % on all",
     ]
+    assert told["faults"][2].endswith("no effect, the run was over before it began")
     assert told["settled"] == 3
 
 

@@ -79,6 +79,7 @@ def test_a_simulated_storm_is_the_same_again_and_every_message_is_accounted_for(
     first, second = (json.loads(run(*words, "-o", "json").out) for _ in range(2))
     assert first == second
     assert (first["converged"], first["seed"], len(first["faults"])) == (True, 7, 3)
+    assert first["faults"][2].endswith("no effect, the run was over before it began")
     messages = first["messages"]
     gone = messages["applied"] + sum(messages["dropped"].values()) + messages["in_flight"]
     assert messages["sent"] + messages["duplicated"] == gone
