@@ -65,7 +65,7 @@ def page(found: list[Outcome], took_s: float) -> Iterator[str]:
     yield "# Cells that are hurt by chance"
     yield ""
     yield "How a seed hurts is in [tests/broker/fault_seeds.py](../../tests/broker/fault_seeds.py)."
-    yield "In every fourth of those in which nobody forgets a trader also lies about its price for"
+    yield "In every fourth a trader that keeps its memory also lies about its price for"
     yield "a while: what is certified meanwhile is the best for what was said, and nobody but the"
     yield "liar may then be in a dispute."
     yield ""

@@ -69,7 +69,7 @@ class Settling:
     def hear(self, sender: str, message: Confirmation | Recall) -> list[Send]:
         """Take a partner's word in; who repeats it, or is not expected to speak, is answered."""
         if isinstance(message, Recall):
-            return self._remind(sender, message)
+            return self._answer(sender, message)
         if message.attempt != self.attempt or sender not in self.plan.trades:
             return []
         repeated = sender in self._theirs
@@ -82,15 +82,26 @@ class Settling:
         """Return our word on a neighbour, also when nothing is traded with it, or can be."""
         if peer in self.plan.trades:
             return [Send(peer, self._confirmation(peer))]
-        return [Send(peer, Recall(self.epoch, self.attempt, void=True))]
+        return [self._void(peer, self.attempt)]
 
-    def _remind(self, sender: str, message: Recall) -> list[Send]:
+    def remind(self, peer: str) -> list[Send]:
+        """Return our word to a neighbour that may have forgotten its own.
+
+        A trade in dispute is void. It would take our word for it, and no longer know that its own
+        was another.
+        """
+        return [self._void(peer, self.attempt)] if peer in self.disputes() else self.tell(peer)
+
+    def _answer(self, sender: str, message: Recall) -> list[Send]:
         """Answer a neighbour that has forgotten an attempt, unless it expects no answer."""
         if message.void:
             return []
         if message.attempt == self.attempt:
-            return self.tell(sender)
-        return [Send(sender, Recall(self.epoch, message.attempt, void=True))]
+            return self.remind(sender)
+        return [self._void(sender, message.attempt)]
+
+    def _void(self, peer: str, attempt: int) -> Send:
+        return Send(peer, Recall(self.epoch, attempt, void=True))
 
     def disputes(self) -> tuple[str, ...]:
         """Return the neighbours whose word differs from ours."""

@@ -246,14 +246,14 @@ class MicrogridTrader:
         if not isinstance(message, Hello):
             # Who still trades has come back, and forgotten what was agreed on.
             ended = self.phase is Phase.SETTLED and self._settling and message.epoch == self.epoch
-            told = self._settling.tell(sender) if ended and self._settling else []
+            told = self._settling.remind(sender) if ended and self._settling else []
             return [*told, *self.pricing.hear(sender, message)]
         if self.phase is Phase.LISTENING:
             # A second hello means that ours was lost.
             again = known == message.session
             return [Send(sender, Hello(self.epoch, self._session))] if again else []
         settled = (
-            self._settling.tell(sender) if self._settling and message.epoch <= self.epoch else []
+            self._settling.remind(sender) if self._settling and message.epoch <= self.epoch else []
         )
         return [*settled, *self.pricing.tell(sender)]
 

@@ -119,14 +119,16 @@ def plan_of(seed: int, names: tuple[str, ...]) -> FaultPlan:
 def lie_of(seed: int, plan: FaultPlan, names: tuple[str, ...]) -> tuple[str, Step] | None:
     """Return who does not say the truth about its price, and how, in every fourth seed.
 
-    By chance of its own, as `_words`. Not where a plan takes memory away: who forgets asks its
-    neighbours what it has settled, and a liar among them may say something else than it did.
+    By chance of its own, as `_words`. Not where the liar loses its memory: its neighbours then tell
+    it what it said, and it takes that for its price.
     """
-    kills = [step.fault for step in plan.steps if isinstance(step.fault, Kill)]
-    if seed % 4 != LIES or any(kill.state is not Memory.KEPT for kill in kills):
+    if seed % 4 != LIES:
         return None
     rng = np.random.default_rng([seed, 5])
     price, liar = float(rng.uniform(0.0, 0.5)), str(rng.choice(names))
+    kills = [step.fault for step in plan.steps if isinstance(step.fault, Kill)]
+    if any(liar in kill.on and kill.state is not Memory.KEPT for kill in kills):
+        return None
     at_s = float(rng.uniform(0.0, HURT_S - 2.0))
     lie = Lie(price_eur_per_kwh=price, on=liar)
     return liar, Step(fault=lie, at_s=at_s, for_s=float(rng.uniform(1.0, HURT_S - at_s)))
@@ -227,6 +229,7 @@ def trade(seed: int, hurt: Hurt = by_chance) -> int:
     ------
     SeedError : they do not, or not at the optimum. Where two neighbours lost their disks, what
         they have agreed on may be known to nobody: then it has to be void, and the rest be settled.
+        What was in dispute stays void, also if one of the two does not know that any more.
         What is certified while somebody lies about its price is the best for what was said, and
         nobody but the liar is in a dispute.
     """
@@ -250,14 +253,15 @@ def trade(seed: int, hurt: Hurt = by_chance) -> int:
         raise SeedError(seed, f"not settled {SLACK * TRADE_ROUNDS_P99} rounds after: {phases}")
     _check(cell, seed)
     facts = _settled(cell)
-    void = {name: fact.unconfirmed for name, fact in facts.items() if fact.unconfirmed}
+    void = {(name, peer) for name, fact in facts.items() for peer in fact.unconfirmed}
+    disputed = {frozenset((name, peer)) for name, each in facts.items() for peer in each.disputes}
     forgetful = {name for name in told if cell.peer(name).forgot}
-    if any(not forgetful.issuperset((name, *peers)) for name, peers in void.items()):
-        raise SeedError(seed, f"void, though one of both knew better: {void}")
+    known = {pair for pair in void if not forgetful.issuperset(pair)}
+    if any(frozenset(pair) not in disputed for pair in known):
+        raise SeedError(seed, f"void, though one of both knew better: {known}")
     result = trade_result(market, facts, cell.sent)
     names = tuple(told)
     lied = lie_of(seed, plan_of(seed, names), names) if hurt is by_chance else None
-    disputed = {frozenset((name, peer)) for name, each in facts.items() for peer in each.disputes}
     certified_s = _certified_s(cell)
     if lied is not None and lied[1].at_s <= certified_s:
         liar, lie = lied

@@ -8,7 +8,7 @@ from peercell.broker.faults.plan import journal_of, plan_of_journal
 SEEDS = 300
 BLOCK = 25
 # Each has found a defect of the traders, see docs/track-record.md.
-FOUND = (21, 45, 69, 120, 202, 217, 285, 312, 373, 426, 598, 706, 745, 1024, 1129)
+FOUND = (21, 45, 69, 120, 202, 217, 285, 312, 373, 426, 598, 706, 745, 1024, 1129, 5235, 7131)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
