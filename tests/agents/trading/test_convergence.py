@@ -15,7 +15,7 @@ from tests.agents.trading.play import BAD, Play
 
 from peercell.agents.trading.settings import Method
 from peercell.broker.solving.instance import read_instance, to_market
-from peercell.broker.solving.trade import SolveSettings
+from peercell.broker.solving.trade import SolveSettings, trade_out
 
 GAP = 1e-6
 
@@ -131,3 +131,10 @@ def test_a_group_without_elasticity_does_not_drift_for_ever() -> None:
     for seed in range(3):
         settings = SolveSettings(faults=replace(BAD, duplicate=0.0), seed=seed)
         assert Play(market, settings, endless=True).rounds_to(GAP, 3000) < 3000
+
+
+def test_steep_lines_at_limits_do_not_throw_prices_round_in_circles_for_ever() -> None:
+    """Three traders: before they grew less bold, all was as it had been after every 50 rounds."""
+    data = (Path(__file__).parent / "circling_market.json").read_bytes()
+    result = trade_out(to_market(read_instance(data)), SolveSettings(rounds_max=500))
+    assert result.converged
