@@ -102,8 +102,10 @@ def test_a_question_can_be_broken_off() -> None:
         from peercell.broker.wire import Codec
         # A shell's background jobs are started with SIGINT ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Before: msgspec swallows what a signal raises while it makes a decoder.
+        codec = Codec(HostMessage)
         print("asking", flush=True)
-        ask(sys.argv[1], "a", StatusQuery(), Codec(HostMessage), 30.0)
+        ask(sys.argv[1], "a", StatusQuery(), codec, 30.0)
     """
     with listen() as silent:
         asking = subprocess.Popen(
