@@ -122,7 +122,7 @@ TURN_WEIGHT, TURNS_MOST = 0.25, 0.55
 TURN_WEIGHT_CLEARED = 0.1
 
 # Moves of a circuit. A price goes round in a circle when it has got no farther than this share of
-# the way that it went; it goes straight from that share on.
+# the way that it went; it goes straight from the second share on.
 CIRCUIT, ROUND_MOST, STRAIGHT_LEAST = 30, 0.1, 0.8
 # Of the way of the last circuit: a circle that keeps this share does not end by itself, and one
 # that keeps no more than that has ended.
@@ -135,9 +135,9 @@ ImportCurve = BilateralCurve | ClearingCurve
 class Boldness:
     """How much of what a trader tells may be new: less while its price goes round in circles.
 
-    Of small markets at random one in three thousand never came to rest: the steep line of a trader
-    at its limit throws a neighbour to VOLL, that one the next, and after some dozens of rounds all
-    is as it was. Turns do not tell, since prices turn in markets that converge as well.
+    Some markets never come to rest else (docs/results/rest.md): the steep line of a trader at its
+    limit throws a neighbour to VOLL, that one the next, and after some dozens of rounds all is as
+    it was. Turns do not tell, since prices turn in markets that converge as well.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ class Responder:
 
     Constants adapt themselves: `caution` shares the trader's elasticity out among its cells when
     the prices around it creep one way (promising all of it to everyone moves loops too slowly),
-    `damping` averages what is told when the price keeps turning.
+    `damping` averages what is told when the price keeps turning, `boldness` when it goes round.
     """
 
     def __init__(self, supply: Supply) -> None:
