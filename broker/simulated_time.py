@@ -43,16 +43,14 @@ class SimulatedTime:
     Parameters
     ----------
     begin_s : s, what the clock says first
-    deliver : what to do with a delivery when its time has come
+    deliver : what to do with a delivery when its time has come; needed where something is `put`
 
     Attributes
     ----------
     now_s : s, virtual time
     """
 
-    def __init__(
-        self, begin_s: float = 0.0, deliver: Callable[[Any], None] = lambda _delivery: None
-    ) -> None:
+    def __init__(self, begin_s: float = 0.0, deliver: Callable[[Any], None] | None = None) -> None:
         self.now_s = begin_s
         self._deliver = deliver
         # Times at which something is due, and what; and of the time that has come, the last first.
@@ -78,6 +76,8 @@ class SimulatedTime:
         """Do or deliver something now."""
         if isinstance(deed, Call):
             deed.action(*deed.given)
+        elif self._deliver is None:
+            raise TypeError(f"nobody delivers {deed}")
         else:
             self._deliver(deed)
 

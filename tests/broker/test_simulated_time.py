@@ -2,10 +2,11 @@
 
 import gc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peercell.broker.simulated_time import SimulatedTime, uncollected
+from peercell.broker.simulated_time import Delivery, SimulatedTime, uncollected
 
 wishes = st.lists(st.tuples(st.integers(0, 3).map(float), st.integers(0, 3)), max_size=30)
 
@@ -58,6 +59,13 @@ def test_what_is_asked_for_meanwhile_comes_after_all_that_was_due() -> None:
     assert done == ["first", "second", "asked for meanwhile"]
     assert time.now_s == 1.0
     assert not time.run_next()
+
+
+def test_what_nobody_delivers_does_not_vanish() -> None:
+    time = SimulatedTime()
+    time.put(1.0, Delivery(0))
+    with pytest.raises(TypeError, match="nobody delivers"):
+        time.run(1.0)
 
 
 def test_the_search_for_circles_goes_on_afterwards() -> None:
