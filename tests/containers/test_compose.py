@@ -49,9 +49,13 @@ class Cell:
         return int(next(row["pid"] for row in rows if row["peer"] == peer))
 
     def kill(self, service: str, pid: int) -> None:
-        """End a process in a container at once."""
+        """End a process in a container at once.
+
+        Detached, since the first process of a container takes the container with it, and whoever
+        waits there for an answer is killed as well. That it was killed, its restart tells.
+        """
         code = f"import os; os.kill({pid}, 9)"
-        done("docker", "exec", self.container(service), "python", "-c", code)
+        done("docker", "exec", "--detach", self.container(service), "python", "-c", code)
 
     def converges(self, within_s: float, after: int = -1, restarts: int = 0) -> float:
         """Return how long it takes until the cell has converged on an interval after one."""
