@@ -4,8 +4,11 @@ Requests to the host itself are `HostMessage`s; every other message goes to the 
 that the envelope names, as `Commanded`, and its `Reply` comes back.
 """
 
+import time
 from collections import Counter
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Annotated, NamedTuple
 
 import zmq
 from msgspec import Meta, field
@@ -29,6 +32,8 @@ from peercell.broker.wire import (
 
 PENDING_MAX = 256
 SLICE_MS = 100
+# Hosts that are asked at once: each costs a socket, and a process has about a thousand.
+ASKED_MAX = 128
 OPERATOR = "operator"
 
 Counts = Annotated[dict[Name, Count], Meta(max_length=64)]
@@ -127,6 +132,21 @@ HostMessage = (
 )
 
 
+class Question(NamedTuple):
+    """What a host, or the role of a peer on it, is asked.
+
+    Parameters
+    ----------
+    endpoint : of the control port
+    peer : id of the peer that is asked
+    request : what it is to answer
+    """
+
+    endpoint: str
+    peer: str
+    request: Message
+
+
 class UnreachableError(PeercellError):
     """Nobody answered a request."""
 
@@ -199,43 +219,85 @@ def ask(endpoint: str, peer: str, request: Message, codec: Codec, timeout_s: flo
 
     Parameters
     ----------
-    endpoint : of the control port
-    peer : id of the peer that is asked
-    codec : knows the request and the answer
-    timeout_s : s, for connecting and answering each
+    endpoint, peer, request : see `Question`
+    codec, timeout_s : see `ask_all`
 
     Raises
     ------
     UnreachableError : nobody answered in time.
     PeercellError : the host refused, or its answer cannot be read.
     """
-    # The context of the process, which ends with it: to end one here could hang when a signal has
-    # interrupted the making or closing of its socket.
-    with make(zmq.Context.instance(), zmq.DEALER) as dealer:
-        # With IMMEDIATE, libzmq throws away what was received and not yet read when a link breaks:
-        # of the answers of hosts that answer and leave, one in ten was lost.
-        dealer.setsockopt(zmq.IMMEDIATE, 0)
-        dealer.setsockopt(zmq.SNDTIMEO, int(1000 * timeout_s))
-        connect(dealer, endpoint)
-        try:
-            dealer.send(frame_of(codec, OPERATOR, peer, request))
+    (answer,) = ask_all([Question(endpoint, peer, request)], codec, timeout_s)
+    if isinstance(answer, PeercellError):
+        raise answer
+    return answer
+
+
+def ask_all(
+    questions: Sequence[Question], codec: Codec, timeout_s: float
+) -> list[Message | PeercellError]:
+    """Return what each host answers, or why there is no answer, in the order of the questions.
+
+    They are asked at once, so that many who do not answer take no longer than one.
+
+    Parameters
+    ----------
+    questions : any number
+    codec : knows the requests and the answers
+    timeout_s : s, for connecting and answering; for each `ASKED_MAX` of them
+    """
+    batches = (questions[k : k + ASKED_MAX] for k in range(0, len(questions), ASKED_MAX))
+    return [answer for batch in batches for answer in _ask_batch(batch, codec, timeout_s)]
+
+
+def _ask_batch(
+    questions: Sequence[Question], codec: Codec, timeout_s: float
+) -> Iterator[Message | PeercellError]:
+    frames: dict[int, bytes] = {}
+    waiting: dict[Socket, int] = {}
+    poller = zmq.Poller()
+    with ExitStack() as open_sockets:
+        for number, question in enumerate(questions):
+            # The context of the process, which ends with it: to end one here could hang when a
+            # signal has interrupted the making or closing of its socket.
+            dealer = open_sockets.enter_context(make(zmq.Context.instance(), zmq.DEALER))
+            # With IMMEDIATE, libzmq throws away what was received and not yet read when a link
+            # breaks: of the answers of hosts that answer and leave, one in ten was lost.
+            dealer.setsockopt(zmq.IMMEDIATE, 0)
+            connect(dealer, question.endpoint)
+            dealer.send(frame_of(codec, OPERATOR, question.peer, question.request), zmq.NOBLOCK)
+            poller.register(dealer, zmq.POLLIN)
+            waiting[dealer] = number
+        until_s = time.monotonic() + timeout_s
+        while waiting and time.monotonic() < until_s:
             # In slices: a signal that comes just before a wait begins is not seen until it is over.
-            any(dealer.poll(SLICE_MS) for _ in range(0, int(1000 * timeout_s), SLICE_MS))
-            frame = dealer.recv(zmq.NOBLOCK)
-        except zmq.Again:
-            raise UnreachableError(
-                f"{peer} does not answer",
-                f"nothing came from {endpoint} within {timeout_s:g} s",
-                "peercell ps",
-            ) from None
+            for dealer, _ in poller.poll(SLICE_MS):
+                poller.unregister(dealer)
+                frames[waiting.pop(dealer)] = dealer.recv(zmq.NOBLOCK)
+    for number, question in enumerate(questions):
+        frame = frames.get(number)
+        yield _silence(question, timeout_s) if frame is None else _opened(question, frame, codec)
+
+
+def _silence(question: Question, timeout_s: float) -> UnreachableError:
+    return UnreachableError(
+        f"{question.peer} does not answer",
+        f"nothing came from {question.endpoint} within {timeout_s:g} s",
+        "peercell ps",
+    )
+
+
+def _opened(question: Question, frame: bytes, codec: Codec) -> Message | PeercellError:
+    """Return the answer in a frame, or what was refused."""
     answers = codec.envelopes(frame, Counter())
     try:
         answer = codec.open(answers[0]) if answers else Refusal("the answer cannot be read")
     except DropError as refusal:
         answer = Refusal(f"its answer {answers[0].kind} is {refusal.reason}")
-    if isinstance(answer, Refusal):
-        raise PeercellError(f"{peer} refused {type(request).__name__}", answer.why, answer.fix)
-    return answer
+    if not isinstance(answer, Refusal):
+        return answer
+    what = f"{question.peer} refused {type(question.request).__name__}"
+    return PeercellError(what, answer.why, answer.fix)
 
 
 def frame_of(codec: Codec, src: str, dst: str, message: Message) -> bytes:

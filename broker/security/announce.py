@@ -7,10 +7,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from peercell.agents.admission import Admission, admission_of
-from peercell.agents.errors import PeercellError
 from peercell.agents.membership_messages import Admit, Admitted, MembershipMessage
 from peercell.agents.signing import SignedRecord
-from peercell.broker.operator_port import HostMessage, UnreachableError, ask
+from peercell.broker.operator_port import HostMessage, Question, ask_all
 from peercell.broker.processes.plan import SUPERVISOR
 from peercell.broker.rosterfile import Kept, read_roster
 from peercell.broker.security.door import DoorError, knock
@@ -42,16 +41,10 @@ def tell_processes(home: Path, word: SignedRecord) -> Told:
     home : folder of the runs
     word : an admission or a revocation
     """
-    taken = refused = 0
-    for name, endpoint in _listening(home):
-        try:
-            answer = ask(endpoint, name, Admit((word,)), _CODEC, ANSWER_S)
-        except (UnreachableError, PeercellError):
-            continue
-        if isinstance(answer, Admitted):
-            taken += answer.taken
-            refused += answer.refused
-    return Told(taken, refused)
+    questions = [Question(endpoint, name, Admit((word,))) for name, endpoint in _listening(home)]
+    answers = ask_all(questions, _CODEC, ANSWER_S)
+    took = [answer for answer in answers if isinstance(answer, Admitted)]
+    return Told(sum(each.taken for each in took), sum(each.refused for each in took))
 
 
 def tell_door(address: tuple[str, int], word: SignedRecord) -> Told:

@@ -4,12 +4,13 @@ The peers themselves are asked, not the directory, so that a picture needs nobod
 shows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from peercell.agents.dso_messages import DsoStatus, DsoStatusQuery
+from peercell.agents.errors import PeercellError
 from peercell.agents.grid_messages import GridHello, GridWelcome
 from peercell.agents.grid_parts import AssetFacts
 from peercell.agents.membership_messages import MembershipMessage
@@ -19,9 +20,10 @@ from peercell.broker.faults.messages import FaultsAnswer, FaultsQuery, FaultStat
 from peercell.broker.operator_port import (
     HostMessage,
     HostStatus,
+    Question,
     StatusQuery,
     UnreachableError,
-    ask,
+    ask_all,
 )
 from peercell.broker.plans.live import RunNote
 from peercell.broker.processes.crew import State
@@ -78,26 +80,33 @@ def ask_cell(folder: Path, note: RunNote, *, messages: bool = False) -> Told:
     UnreachableError : no supervisor answers.
     """
     states = peer_states(folder)
-    by_id = {state.peer: state for state in states}
-    market: dict[str, MarketStatus] = {}
-    for _ in range(TRIES):
-        for member in note.members:
-            status = _answer(by_id[member], MarketStatusQuery(), MarketStatus)
-            market.pop(member, None)
-            if status is not None:
-                market[member] = status
-        if len({each.last.interval for each in market.values() if each.last is not None}) < 2:
-            break
-    dsos = (by_id[peer] for peer, role in note.roles.items() if role == "dso")
-    dso = next((_answer(state, DsoStatusQuery(), DsoStatus) for state in dsos), None)
+    asking = _Asking(states)
+    market = _market(note, asking)
+    dsos = asking.answers(_of_role(note, "dso"), DsoStatusQuery(), DsoStatus)
+    dso = next(iter(dsos.values()), None)
     faults = active_faults(folder)
     if not messages:
         return Told(states, market, dso, faults=faults)
-    hosts = host_counts(states)
-    grids = (by_id[peer] for peer, role in note.roles.items() if role == "grid")
-    welcomes = [_answer(state, GridHello(0), GridWelcome) for state in grids]
-    assets = tuple(asset for each in welcomes if each is not None for asset in each.assets)
-    return Told(states, market, dso, hosts, host_counts(states), faults, assets)
+    everybody = [state.peer for state in states]
+    hosts = asking.answers(everybody, StatusQuery(), HostStatus)
+    welcomes = asking.answers(_of_role(note, "grid"), GridHello(0), GridWelcome)
+    assets = tuple(asset for each in welcomes.values() for asset in each.assets)
+    later = asking.answers(everybody, StatusQuery(), HostStatus)
+    return Told(states, market, dso, hosts, later, faults, assets)
+
+
+def _market(note: RunNote, asking: "_Asking") -> dict[str, MarketStatus]:
+    """Return what each member says of its trading, of the same interval if they get there."""
+    market: dict[str, MarketStatus] = {}
+    for _ in range(TRIES):
+        market = asking.answers(note.members, MarketStatusQuery(), MarketStatus)
+        if len({each.last.interval for each in market.values() if each.last is not None}) < 2:
+            break
+    return market
+
+
+def _of_role(note: RunNote, role: str) -> list[str]:
+    return [peer for peer, theirs in note.roles.items() if theirs == role]
 
 
 def active_faults(folder: Path) -> tuple[FaultState, ...]:
@@ -113,16 +122,31 @@ def active_faults(folder: Path) -> tuple[FaultState, ...]:
 
 def host_counts(states: Sequence[PeerState]) -> dict[str, HostStatus]:
     """Return the counts of each peer that answers."""
-    answers = ((state.peer, _answer(state, StatusQuery(), HostStatus)) for state in states)
-    return {peer: answer for peer, answer in answers if answer is not None}
+    return _Asking(states).answers([state.peer for state in states], StatusQuery(), HostStatus)
 
 
-def _answer(state: PeerState, request: Message, kind: type[M]) -> M | None:
-    """Return what a peer answers; None when it is not up, or does not answer in time."""
-    if state.state is not State.UP:
-        return None
-    try:
-        answer = ask(state.control, state.peer, request, CODEC, ANSWER_S)
-    except UnreachableError:
-        return None
-    return answer if isinstance(answer, kind) else None
+class _Asking:
+    """Asks peers that are up, all at once; who is silent once is not waited for again."""
+
+    def __init__(self, states: Iterable[PeerState]) -> None:
+        self._controls = {each.peer: each.control for each in states if each.state is State.UP}
+
+    def answers(self, peers: Iterable[str], request: Message, kind: type[M]) -> dict[str, M]:
+        """Return what those of some peers say who answer in time.
+
+        Raises
+        ------
+        PeercellError : a peer refused, or its answer cannot be read.
+        """
+        asked = [peer for peer in peers if peer in self._controls]
+        questions = [Question(self._controls[peer], peer, request) for peer in asked]
+        found: dict[str, M] = {}
+        for peer, answer in zip(asked, ask_all(questions, CODEC, ANSWER_S), strict=True):
+            match answer:
+                case UnreachableError():
+                    del self._controls[peer]
+                case PeercellError():
+                    raise answer
+                case kind():
+                    found[peer] = answer
+        return found

@@ -120,6 +120,23 @@ def test_an_interrupted_look_ends_at_once_and_the_cell_lives(cell: Cell, words: 
     until(lambda: {row["state"] for row in cell.peers().values()} == {"running", "up"})
 
 
+def test_a_cell_in_which_nobody_answers_is_told_of_all_the_same(cell: Cell) -> None:
+    """All are waited for at once: one after the other this took more than a minute."""
+    peers = cell.peers()
+    frozen = {row["pid"] for peer, row in peers.items() if peer != "supervisor"}
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    with begin(cell.home, "status", "-o", "json") as look:
+        said, _ = look.communicate(timeout=20.0)
+    told = json.loads(said)
+    assert not told["converged"]
+    assert "aggregator does not answer" in told["unmet"]
+    assert told["members"] == []
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    cell.json("wait", "converged", "--timeout", "20s")
+
+
 @pytest.mark.parametrize("begun", ["cell.lock", "mg1.trader.log", "run.json"])
 def test_an_interrupted_start_leaves_nothing_behind(home: Path, run: Run, begun: str) -> None:
     with begin(home, "up", "fast.toml") as up:

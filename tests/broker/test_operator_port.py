@@ -14,11 +14,14 @@ from peercell.agents.errors import PeercellError
 from peercell.agents.messages import Message
 from peercell.agents.protocol import Action, Commanded, Event, Reply
 from peercell.broker.operator_port import (
+    ASKED_MAX,
     HostMessage,
     HostStatus,
+    Question,
     StatusQuery,
     UnreachableError,
     ask,
+    ask_all,
 )
 from peercell.broker.reactor import Reactor
 from peercell.broker.sockets import endpoint_of, listen
@@ -29,21 +32,24 @@ ON_CONTROL = Codec(AnyTestMessage, HostMessage)
 
 def ask_while_turning(asked: Reactor, peer: str, request: Message) -> Message:
     """Ask from a second thread, as an operator's process would."""
+    (answer,) = ask_all_while_turning(asked, [Question(asked.control_endpoint, peer, request)])
+    if isinstance(answer, PeercellError):
+        raise answer
+    return answer
+
+
+def ask_all_while_turning(
+    asked: Reactor, questions: list[Question], timeout_s: float = 5.0
+) -> list[Message | PeercellError]:
+    """Ask a host and others from a second thread."""
     answers: list[Message | PeercellError] = []
-
-    def operator() -> None:
-        try:
-            answers.append(ask(asked.control_endpoint, peer, request, ON_CONTROL, 5.0))
-        except PeercellError as error:
-            answers.append(error)
-
-    thread = threading.Thread(target=operator)
+    thread = threading.Thread(
+        target=lambda: answers.extend(ask_all(questions, ON_CONTROL, timeout_s))
+    )
     thread.start()
     settle([asked], lambda: bool(answers))
     thread.join()
-    if isinstance(answers[0], PeercellError):
-        raise answers[0]
-    return answers[0]
+    return answers
 
 
 def counting(event: Event) -> list[Action]:
@@ -60,6 +66,39 @@ def test_an_operator_asks_role_and_host() -> None:
         answer = ask_while_turning(at_a, "a", StatusQuery())
         assert isinstance(answer, HostStatus)
         assert (answer.peer, answer.incarnation, answer.links) == ("a", 1, 0)
+
+
+def test_many_are_asked_at_once() -> None:
+    """Who answers one question only when the other has come as well would else be waited for."""
+    open_requests: list[int] = []
+
+    def when_both_have_come(event: Event) -> list[Action]:
+        match event:
+            case Commanded(request_id=request_id):
+                open_requests.append(request_id)
+        return [Reply(each, Note("", 1)) for each in open_requests if len(open_requests) == 2]
+
+    with host(("a", Puppet(when_both_have_come))) as at_a:
+        twice = [Question(at_a.control_endpoint, "a", Note("", number)) for number in (1, 2)]
+        assert ask_all_while_turning(at_a, twice) == [Note("", 1)] * 2
+
+
+def test_each_answer_belongs_to_its_question() -> None:
+    with host(("a", Puppet(counting))) as at_a, listen() as silent:
+        here = at_a.control_endpoint
+        questions = [
+            Question(endpoint_of(silent), "s", Note("", 1)),
+            Question(here, "a", Note("", 2)),
+            Question(here, "b", Note("", 3)),
+            *(Question(here, "a", Note("", number)) for number in range(ASKED_MAX)),
+        ]
+        unreachable, first, refused, *rest = ask_all_while_turning(at_a, questions, 1.0)
+    assert isinstance(unreachable, UnreachableError)
+    assert unreachable.what == "s does not answer"
+    assert first == Note("", 3)
+    assert isinstance(refused, PeercellError)
+    assert refused.what == "b refused Note"
+    assert rest == [Note("", number + 1) for number in range(ASKED_MAX)]
 
 
 def test_an_operator_who_asks_the_wrong_peer_is_told_so() -> None:
