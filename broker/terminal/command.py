@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from peercell.broker.terminal.interrupts import Interrupts
 from peercell.broker.terminal.output import Answer, Format, Stream, note, render, render_stream, say
 
 
@@ -47,7 +48,10 @@ class Deferred(click.Command):
     def load(self) -> click.Command:
         """Return the command itself."""
         module, _, name = self.target.partition(":")
-        loaded: click.Command = getattr(import_module(module), name)
+        # msgspec swallows what a signal handler raises while it makes a type or a decoder.
+        with Interrupts() as interrupts:
+            loaded: click.Command = getattr(import_module(module), name)
+        interrupts.check()
         return loaded
 
 

@@ -353,3 +353,23 @@ def test_every_option_can_be_set_in_the_environment(
     monkeypatch.setenv("PEERCELL_PS_OUTPUT", "json")
     assert json.loads(run("ps").out)[0]["cell"] == "one"
     assert json.loads(run("--home", "elsewhere", "ps").out) == []
+
+
+def test_an_import_that_swallows_an_interrupt_is_no_reason_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As msgspec does while it makes a type."""
+    text = """if True:
+        import signal
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        swallowed = None
+    """
+    (tmp_path / "interrupted_command.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    deferred = Deferred("swallowed")
+    deferred.target = "interrupted_command:swallowed"
+    with pytest.raises(KeyboardInterrupt):
+        deferred.load()
