@@ -2,12 +2,20 @@
 
 import json
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import structs
-from rich.console import Console, Group, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    Group,
+    JustifyMethod,
+    RenderableType,
+    RenderResult,
+)
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -107,30 +115,49 @@ class Screen:
     def _members(self, seen: Picture) -> Table:
         table = Table(box=None, pad_edge=False)
         for name in ("member", "interval", "rounds", "EUR/kWh", "kWh", "saved EUR", "gap EUR"):
-            table.add_column(name, justify="left" if name == "member" else "right")
-        table.add_column(f"price, last {HISTORY * FRAME_S:.0f} s")
+            justify: JustifyMethod = "left" if name == "member" else "right"
+            table.add_column(name, justify=justify, no_wrap=True)
+        # Whatever width there is too little of is taken from here.
+        prices = f"price, {HISTORY * FRAME_S:.0f} s"
+        table.add_column(prices, min_width=len(prices))
         for each in seen.members:
             table.add_row(
                 each.member,
                 _number(each.interval, "d"),
                 str(each.rounds),
-                _number(each.price_eur_per_kwh, ".4f"),
-                _number(each.traded_kwh, ".3f"),
-                _number(each.saving_eur, ".3f"),
+                _number(each.price_eur_per_kwh, "z.4f"),
+                _number(each.traded_kwh, "z.3f"),
+                _number(each.saving_eur, "z.3f"),
                 _number(each.gap_eur, ".1e"),
-                sparkline(self._prices.get(each.member, [])),
+                Sparkline(self._prices.get(each.member, [])),
             )
         return table
 
 
-def sparkline(values: list[float]) -> str:
-    """Return numbers as bars between the smallest and the largest of them."""
-    if not values:
-        return ""
-    low, high = min(values), max(values)
-    spread = high - low or 1.0
-    top = len(BARS) - 1
-    return "".join(BARS[round(top * (value - low) / spread)] for value in values)
+class Sparkline:
+    """Numbers as bars between the smallest and the largest of them; the newest where room is short.
+
+    Parameters
+    ----------
+    values : the newest last
+    """
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self._values = values
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw as many as there is room for."""
+        values = self._values[-options.max_width :]
+        if not values:
+            return
+        low, high = min(values), max(values)
+        spread = high - low or 1.0
+        top = len(BARS) - 1
+        yield Text("".join(BARS[round(top * (value - low) / spread)] for value in values))
+
+    def __rich_measure__(self, _: Console, options: ConsoleOptions) -> Measurement:
+        """Tell how much room it wants."""
+        return Measurement(0, min(len(self._values), options.max_width))
 
 
 def _number(value: float | None, form: str) -> str:

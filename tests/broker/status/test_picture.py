@@ -31,7 +31,7 @@ from peercell.broker.processes.crew import State
 from peercell.broker.status.live import Told
 from peercell.broker.status.picture import picture
 from peercell.broker.status.text import status_text
-from peercell.broker.terminal.watch import Screen, json_line, sparkline
+from peercell.broker.terminal.watch import Screen, Sparkline, json_line
 
 OTHER = MARKET["aggregator"]
 
@@ -168,7 +168,33 @@ def test_the_live_view_draws_what_the_picture_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "drawn"), [([], ""), ([1.0], "▁"), ([0.0, 0.5, 1.0], "▁▅█"), ([3.0, 1.0], "█▁")]
+    ("values", "width", "drawn"),
+    [
+        ([], 9, ""),
+        ([1.0], 9, "▁"),
+        ([0.0, 0.5, 1.0], 9, "▁▅█"),
+        ([3.0, 1.0], 9, "█▁"),
+        ([9.0, 3.0, 1.0], 2, "█▁"),
+    ],
 )
-def test_sparklines(values: list[float], drawn: str) -> None:
-    assert sparkline(values) == drawn
+def test_sparklines(values: list[float], width: int, drawn: str) -> None:
+    console = Console(width=width, file=StringIO(), force_terminal=False)
+    with console.capture() as captured:
+        console.print(Sparkline(values))
+    assert captured.get().strip() == drawn
+
+
+def test_a_narrow_view_shows_the_newest_prices() -> None:
+    """They are what somebody watches; rich alone would cut them off at the right."""
+    seen = picture(NOTE, TOLD, NOW_S)
+    console = Console(width=80, file=StringIO(), force_terminal=False)
+    screen = Screen(console)
+    for price in [0.2] * 59 + [0.3]:
+        priced = tuple(structs.replace(each, price_eur_per_kwh=price) for each in seen.members)
+        drawn = screen.draw(structs.replace(seen, members=priced))
+    with console.capture() as captured:
+        console.print(drawn)
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    (row,) = (line for line in lines if line.startswith("mg1.trader"))
+    assert row.endswith("▁▁█")
