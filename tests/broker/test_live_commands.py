@@ -10,7 +10,8 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,18 @@ def _loads_zeromq(process: "subprocess.Popen[str]") -> bool:
     return "zmq" in Path(f"/proc/{process.pid}/maps").read_text()
 
 
+@contextmanager
+def frozen(pids: Collection[int]) -> Iterator[None]:
+    """Stop processes inside a `with` block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 @pytest.mark.parametrize(
     "words",
     [["status"], ["wait", "converged"], ["watch"], ["logs", "-f"]],
@@ -107,14 +120,14 @@ def _loads_zeromq(process: "subprocess.Popen[str]") -> bool:
 )
 def test_an_interrupted_look_ends_at_once_and_the_cell_lives(cell: Cell, words: list[str]) -> None:
     # A member that does not answer holds `status` up, and nothing converges without it.
-    frozen = cell.peers()["aggregator"]["pid"]
-    os.kill(frozen, signal.SIGSTOP)
-    with begin(cell.home, *words) as look:
+    with (
+        frozen({cell.peers()["aggregator"]["pid"]}),
+        begin(cell.home, *words) as look,
+    ):
         until(lambda: _loads_zeromq(look))
         time.sleep(0.2)
         look.send_signal(signal.SIGINT)
         _, said = look.communicate(timeout=5.0)
-    os.kill(frozen, signal.SIGCONT)
     assert (look.returncode, said.splitlines()[-1]) == (130, "peercell: interrupted")
     assert "Traceback" not in said
     until(lambda: {row["state"] for row in cell.peers().values()} == {"running", "up"})
@@ -122,18 +135,13 @@ def test_an_interrupted_look_ends_at_once_and_the_cell_lives(cell: Cell, words: 
 
 def test_a_cell_in_which_nobody_answers_is_told_of_all_the_same(cell: Cell) -> None:
     """All are waited for at once: one after the other this took more than a minute."""
-    peers = cell.peers()
-    frozen = {row["pid"] for peer, row in peers.items() if peer != "supervisor"}
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
-    with begin(cell.home, "status", "-o", "json") as look:
+    peers = {row["pid"] for peer, row in cell.peers().items() if peer != "supervisor"}
+    with frozen(peers), begin(cell.home, "status", "-o", "json") as look:
         said, _ = look.communicate(timeout=20.0)
     told = json.loads(said)
     assert not told["converged"]
     assert "aggregator does not answer" in told["unmet"]
     assert told["members"] == []
-    for pid in frozen:
-        os.kill(pid, signal.SIGCONT)
     cell.json("wait", "converged", "--timeout", "20s")
 
 

@@ -198,3 +198,13 @@ def test_a_narrow_view_shows_the_newest_prices() -> None:
     assert max(map(len, lines)) <= 80
     (row,) = (line for line in lines if line.startswith("mg1.trader"))
     assert row.endswith("▁▁█")
+
+
+def test_a_saving_of_nothing_has_no_sign() -> None:
+    seen = picture(NOTE, TOLD, NOW_S)
+    lost = tuple(structs.replace(each, saving_eur=-1e-9) for each in seen.members)
+    console = Console(width=120, file=StringIO(), force_terminal=False)
+    with console.capture() as drawn:
+        console.print(Screen(console).draw(structs.replace(seen, members=lost)))
+    assert "  0.000 " in drawn.get()
+    assert "-0.000" not in drawn.get()
